@@ -1,0 +1,64 @@
+# Everything a fresh machine needs (Debian, Python 3.11, gcc): `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := $(patsubst benchmarks/peers/%.txt,.venv-peers/%/.installed,$(wildcard benchmarks/peers/*.txt))
+
+.PHONY: demo test test-slow lint format bench peers train clean help
+
+help:
+	@echo "make demo       create the environment, quantize a real model, show the result"
+	@echo "make test       create the environment, run the tests (make test-slow: the full-size ones)"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      speed and memory, against the peers that 'make peers' installs"
+	@echo "make train      train the demo's network again (PyTorch, about 20 minutes on 2 cores)"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[onnx,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/octavo doctor
+	$(BIN)/octavo quantize examples/digits/scenes.onnx --output demo-int8 \
+		--calibration digits:300 --evaluation digits:2000 --metric top1 --threads 1
+	$(BIN)/octavo benchmark demo-int8 --baseline examples/digits/scenes.onnx --threads 1 --seconds 10
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow --override-ini timeout=3600
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.run
+
+# Peers live in environments of their own; models cross as files.
+peers: $(PEERS)
+
+.venv-peers/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .venv-peers/$*
+	.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.venv-train/.installed: examples/digits/requirements.txt
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r examples/digits/requirements.txt --editable .
+	touch $@
+
+train: .venv-train/.installed
+	.venv-train/bin/python examples/digits/train.py
+
+clean:
+	rm -rf $(VENV) .venv-peers .venv-train demo-int8 build *.egg-info
