@@ -1,0 +1,1 @@
+"""Backends: one folder each, behind the protocol in `base.py`."""

@@ -1,0 +1,199 @@
+"""The Backend protocol: the narrow face every framework shows to the rest of Octavo."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from octavo.arrays import Array, Batch
+from octavo.graph import Graph
+from octavo.model import Model
+from octavo.plan import Compute, Format, Plan, Range
+from octavo.target import Target
+
+Ranges: TypeAlias = Mapping[str, Range]
+"""Ranges of activation tensors by name."""
+
+Feature: TypeAlias = Literal["static", "dynamic", "weight_only", "bf16", "switches", "trains"]
+
+
+class Observer(Protocol):
+    """What wants to see the values of tensors while a model runs."""
+
+    @property
+    def tensors(self) -> Collection[str]:
+        """Names of the tensors it wants."""
+        ...
+
+    def update(self, tensor: str, values: Array) -> None:
+        """Take the values of one batch; called once per batch for every wanted tensor.
+
+        Args:
+            tensor: one of `tensors`.
+            values: the array, which may be reused after the call.
+        """
+        ...
+
+
+class Session(Protocol):
+    """A model made ready to run on a fixed number of threads."""
+
+    def run(self, batch: Batch) -> dict[str, Array]:
+        """Run one batch and return every model output by name.
+
+        Raises:
+            DataError: an input is missing, or has a wrong dtype or shape.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """Time spent in one kernel of the running model.
+
+    Attributes:
+        kernel: the runtime's name of what ran.
+        groups: ids of the groups it computes; empty for a border (quantize, reorder) or overhead.
+        seconds: mean time per run.
+    """
+
+    kernel: str
+    groups: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What one group really executed.
+
+    Attributes:
+        group: its id.
+        requested: the format the plan asked for.
+        executed: the precision it ran in, read back from the runtime.
+        kernels: the runtime's names of the kernels it ran as.
+        reason: why `executed` is not what was requested; None where it is.
+    """
+
+    group: str
+    requested: Format
+    executed: Compute
+    kernels: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A new value for one constant of the model.
+
+    Attributes:
+        weight: the constant's name.
+        value: an array of the same shape and dtype.
+    """
+
+    weight: str
+    value: Array
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One framework, in neutral data.
+
+    A backend keeps no state between calls, never runs code from a model file unless `trust=True`,
+    and says what it cannot do by a `Capability` with a reason, by `features`, or by an
+    `OctavoError`.
+    """
+
+    name: str
+
+    def features(self) -> Mapping[Feature, str | None]:
+        """Return every feature with None where it is there, else the reason why not."""
+        ...
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of the packages that its results depend on, by package name."""
+        ...
+
+    def owns(self, source: object) -> bool:
+        """Return whether `source` (a path or an object) is of this framework; reads little."""
+        ...
+
+    def load(self, source: object, *, trust: bool = False) -> Model:
+        """Load a model.
+
+        Raises:
+            ModelError: it cannot be read, with the reason.
+            TrustError: reading it would run code and `trust` is False.
+        """
+        ...
+
+    def graph(self, model: Model, target: Target) -> Graph:
+        """Describe a float model in neutral terms; tensor and group names hold for `build`."""
+        ...
+
+    def weights(self, model: Model, names: Iterable[str]) -> dict[str, Array]:
+        """Return constants by the names that `Op.weights` gives them.
+
+        Raises:
+            ModelError: a name is not that of a constant.
+        """
+        ...
+
+    def edit(self, model: Model, edits: Sequence[Edit]) -> Model:
+        """Return a model with other constants; the given one is not changed.
+
+        Raises:
+            ModelError: a constant does not exist, or the shape or dtype differs.
+        """
+        ...
+
+    def observe(
+        self, model: Model, batches: Iterable[Batch], observer: Observer, target: Target
+    ) -> None:
+        """Run the batches and show `observer` the tensors it wants, batch by batch.
+
+        On a built model a tensor that was quantized shows its dequantized values.
+        """
+        ...
+
+    def build(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
+        """Rewrite a float model into its INT8 form; the given one is not changed.
+
+        Raises:
+            ModelError: the plan names a group or asks a format that the model does not have, or a
+                range that it needs is missing.
+        """
+        ...
+
+    def reference(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
+        """Return the float oracle of `build`: quantize-dequantize around float operators."""
+        ...
+
+    def open(self, model: Model, target: Target) -> Session:
+        """Make a model ready to run on exactly `target.threads` threads."""
+        ...
+
+    def profile(
+        self, model: Model, built: Model, batch: Batch, target: Target
+    ) -> Sequence[KernelTime]:
+        """Time the kernels of `built` (made from `model`) on one batch."""
+        ...
+
+    def audit(
+        self, model: Model, plan: Plan, built: Model, batch: Batch, target: Target
+    ) -> Sequence[Audit]:
+        """Tell, for every group of `model`, what `built` executes, read back from the runtime."""
+        ...
+
+    def baselines(self, model: Model, target: Target) -> Mapping[str, Model]:
+        """Return the FP32 forms to be compared with: `default`, and the best compiled one."""
+        ...
+
+    def save(self, model: Model, folder: Path) -> None:
+        """Write the model into an existing empty folder, in the framework's own format."""
+        ...
+
+    def restore(self, folder: Path, *, trust: bool = False) -> Model:
+        """Read what `save` wrote."""
+        ...

@@ -1,0 +1,129 @@
+"""Which backends exist, what they need, and how they are imported when first used."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from octavo.backends.base import Backend
+from octavo.errors import MissingFrameworkError, ModelError, UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A backend that can be loaded.
+
+    Attributes:
+        name: the backend's name.
+        module: the module whose `backend()` makes it.
+        packages: the import names it needs.
+        install: the exact shell lines that install them.
+        suffixes: file endings it reads, to name it when its framework is missing.
+        types: top-level modules of the objects it takes.
+    """
+
+    name: str
+    module: str
+    packages: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that are not installed."""
+        return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)
+
+
+def pip_lines(extra: str, *before: str) -> tuple[str, ...]:
+    """Return the shell lines that install an extra of this package, after the lines `before`.
+
+    The requirements come from the installed package itself, so that the lines hold wherever it came
+    from.
+    """
+    marker = f"extra == '{extra}'"
+    found = metadata.requires("octavo") or []
+    needed = [line.split(";")[0].strip() for line in found if marker in line.replace('"', "'")]
+    quoted = " ".join(f"'{requirement}'" for requirement in needed)
+    return (*before, f"pip install {quoted}")
+
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="onnxruntime",
+            module="octavo.backends.onnxruntime",
+            packages=("onnx", "onnxruntime", "onnx_ir"),
+            install=pip_lines("onnx"),
+            suffixes=(".onnx",),
+            types=("onnx", "onnx_ir"),
+        ),
+        Entry(
+            name="reference",
+            module="octavo.backends.reference",
+            suffixes=(".refnet",),
+            types=("octavo",),
+        ),
+    )
+}
+
+
+def register(entry: Entry) -> None:
+    """Add a backend from outside the package; a second one of the same name replaces the first."""
+    ENTRIES[entry.name] = entry
+    get_backend.cache_clear()
+
+
+@cache
+def get_backend(name: str) -> Backend:
+    """Import and return the backend called `name`.
+
+    Raises:
+        UsageError: no backend has that name.
+        MissingFrameworkError: its framework is not installed.
+    """
+    entry = ENTRIES.get(name)
+    if entry is None:
+        known = ", ".join(sorted(ENTRIES))
+        raise UsageError(f"no backend {name!r}; known are {known}{nearest(name, ENTRIES)}")
+    if entry.missing:
+        raise MissingFrameworkError(
+            f"the {name} backend needs {', '.join(entry.missing)}, which is not installed; "
+            f"run: {' && '.join(entry.install)}"
+        )
+    backend: Backend = importlib.import_module(entry.module).backend()
+    return backend
+
+
+def _claims(entry: Entry, source: object) -> bool:
+    if isinstance(source, (str, Path)):
+        return Path(source).suffix.lower() in entry.suffixes
+    return type(source).__module__.split(".")[0] in entry.types
+
+
+def find_backend(source: object) -> Backend:
+    """Return the backend that can load `source`.
+
+    Raises:
+        ModelError: `source` is missing, or no backend reads it.
+        MissingFrameworkError: its framework is not installed.
+    """
+    if isinstance(source, (str, Path)) and not Path(source).exists():
+        raise ModelError(f"no model at {str(source)!r}; expected an existing file or folder")
+    candidates = [entry for entry in ENTRIES.values() if _claims(entry, source)]
+    for entry in candidates or _installed():
+        backend = get_backend(entry.name)
+        if candidates or backend.owns(source):
+            return backend
+    what = repr(str(source)) if isinstance(source, (str, Path)) else type(source).__qualname__
+    endings = ", ".join(suffix for entry in ENTRIES.values() for suffix in entry.suffixes)
+    raise ModelError(f"no backend reads {what}; expected a model file ({endings}) or object")
+
+
+def _installed() -> list[Entry]:
+    return [entry for entry in ENTRIES.values() if not entry.missing]
