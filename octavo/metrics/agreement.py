@@ -1,0 +1,102 @@
+"""How much a model does what another one does: what can be told without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from octavo.arrays import Array, FloatArray
+from octavo.errors import DataError
+from octavo.metrics.base import Mean, Needs, Outputs, check_numbers
+
+
+class Agreement:
+    """The mean agreement with the outputs of the FP32 model, 1 where nothing changed.
+
+    Of an output of class scores `[N, C]` with C > 1: 1.0 for the same class, else 0.0. Of other
+    floats: the cosine similarity of each sample's values; of a single value, where the cosine tells
+    the sign only, 1 minus its relative change. Of integers and booleans: the share of equal values.
+    Several outputs count equally. An output whose axis 0 is not that of the samples is compared as
+    a whole.
+    """
+
+    name = "agreement"
+    higher_is_better = True
+    needs: Needs = "reference"
+    per_sample = True
+
+    def __init__(self) -> None:
+        self._mean = Mean()
+
+    def update(self, outputs: Outputs, target: Array | Outputs) -> FloatArray:
+        """Take the outputs of both models for the same samples.
+
+        Raises:
+            DataError: they differ in names or shapes.
+            NonFiniteError: an output is not finite (NaN, for class scores).
+        """
+        if not isinstance(target, Mapping):
+            raise DataError("agreement compares with the outputs of a model, and was given labels")
+        if outputs.keys() != target.keys():
+            raise DataError(f"agreement: outputs {list(outputs)} against {list(target)}")
+        samples = len(np.atleast_1d(next(iter(target.values()))))
+        each = [_scores(name, outputs[name], target[name], samples) for name in target]
+        return self._mean.add(np.mean(each, axis=0))
+
+    def value(self) -> float:
+        """Return the mean agreement over all samples, 1 for equal outputs."""
+        return self._mean.value(self.name)
+
+
+def _scores(name: str, values: Array, reference: Array, samples: int) -> FloatArray:
+    """Return the agreement of one output, float64 `[samples]`."""
+    if values.shape != reference.shape:
+        raise DataError(
+            f"agreement: output {name!r} is {list(values.shape)}, and {list(reference.shape)} of "
+            f"the FP32 model; give labels and a metric of your own for outputs of changing size"
+        )
+    is_classes = values.ndim == 2 and len(values) == samples and values.shape[1] > 1
+    if is_classes and reference.dtype.kind == "f":
+        for array in (values, reference):
+            check_numbers(name, array, infinity=True)
+        return np.asarray(values.argmax(axis=1) == reference.argmax(axis=1), np.float64)
+    rows = samples if values.ndim and len(values) == samples else 1
+    own, others = values.reshape(rows, -1), reference.reshape(rows, -1)
+    if reference.dtype.kind == "f":
+        for array in (values, reference):
+            check_numbers(name, array)
+        alone = own.shape[1] == 1
+        score = relative_closeness(own, others) if alone else cosine_similarity(own, others)
+    else:
+        score = (own == others).mean(axis=1) if own.size else np.ones(rows)
+    return np.broadcast_to(score, samples)
+
+
+_TINY = np.finfo(np.float64).tiny
+
+
+def cosine_similarity(first: Array, second: Array) -> FloatArray:
+    """Return the cosine between the rows of two arrays `[N, D]`, float64 `[N]` in -1..1.
+
+    Equal rows give exactly 1, even rows of zeros; a row of zeros and another one give 0.
+    """
+    cosine = (_unit_rows(first) * _unit_rows(second)).sum(axis=1)
+    return np.where((first == second).all(axis=1), 1.0, np.clip(cosine, -1.0, 1.0))
+
+
+def relative_closeness(first: Array, second: Array) -> FloatArray:
+    """Return `1 - |a - b| / max(|a|, |b|)` of two arrays `[N, 1]`, float64 `[N]` in -1..1.
+
+    Equal values give 1, a double or half 0.5, zero and another value 0.
+    """
+    a, b = first[:, 0].astype(np.float64), second[:, 0].astype(np.float64)
+    return np.asarray(1.0 - np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), _TINY))
+
+
+def _unit_rows(rows: Array) -> FloatArray:
+    """Return rows of length 1; rows of zeros stay as they are."""
+    values = rows.astype(np.float64)
+    values /= np.maximum(np.abs(values).max(axis=1, initial=0, keepdims=True), _TINY)
+    lengths = np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _TINY)
+    return np.asarray(values / lengths)

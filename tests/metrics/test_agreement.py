@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from octavo.errors import DataError, NonFiniteError
+from octavo.metrics import get_metric
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((6, 3, 5)).astype(np.float32)
+SCORES = RANDOM.standard_normal((6, 10)).astype(np.float32)
+
+
+def agreement(outputs, reference):
+    return get_metric("agreement").update(outputs, reference)
+
+
+def test_equal_outputs_agree_exactly():
+    outputs = {"scores": SCORES, "images": IMAGES, "ids": np.arange(6), "loss": np.float32(3)}
+    metric = get_metric("agreement")
+    assert metric.needs == "reference" and metric.higher_is_better
+    assert metric.update(outputs, outputs).tolist() == [1.0] * 6
+    assert metric.value() == 1.0
+
+
+def test_class_scores_agree_where_the_class_is_the_same():
+    other = SCORES + 0.01
+    other[2] = -SCORES[2]
+    assert agreement({"y": other}, {"y": SCORES}).tolist() == [1, 1, 0, 1, 1, 1]
+
+
+def test_other_floats_agree_by_their_cosine():
+    noisy = IMAGES + RANDOM.standard_normal(IMAGES.shape).astype(np.float32)
+    a, b = noisy.reshape(6, -1).astype(float), IMAGES.reshape(6, -1).astype(float)
+    expected = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(agreement({"y": noisy}, {"y": IMAGES}), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([0, 0, 0], [0, 0, 0], 1),
+        ([0, 0, 0], [1, 0, 0], 0),
+        ([1, 2, 3], [-1, -2, -3], -1),
+        ([1e-42, 0, 0], [1e-42, 1e-42, 0], np.sqrt(0.5)),
+        ([1e38, 1e38, 0], [1e38, 0, 0], np.sqrt(0.5)),
+    ],
+)
+def test_the_cosine_holds_for_zeros_and_extremes(first, second, expected):
+    arrays = (np.array([[first]], np.float32), np.array([[second]], np.float32))
+    scores = agreement({"y": arrays[0]}, {"y": arrays[1]})
+    assert scores.tolist() == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 1, 1)])
+def test_single_values_agree_by_their_relative_change(shape):
+    reference = np.array([2.0, 2, 2, 2, 0], np.float32).reshape(shape)
+    changed = np.array([2.0, 4, 1.98, -2, 0], np.float32).reshape(shape)
+    scores = agreement({"y": changed}, {"y": reference})
+    assert scores.tolist() == pytest.approx([1, 0.5, 0.99, -1, 1], abs=1e-6)
+
+
+def test_integers_agree_by_the_share_of_equal_values():
+    first, second = np.array([[1, 2], [3, 4]]), np.array([[1, 9], [3, 4]])
+    assert agreement({"y": first[:, :, None]}, {"y": second[:, :, None]}).tolist() == [0.5, 1]
+
+
+def test_outputs_count_equally():
+    outputs = {"a": SCORES, "b": -IMAGES}
+    scores = agreement(outputs, {"a": SCORES, "b": IMAGES})
+    np.testing.assert_allclose(scores, np.zeros(6), atol=1e-12)
+
+
+def test_the_value_is_the_mean_over_samples():
+    metric = get_metric("agreement")
+    metric.update({"y": -SCORES[:1]}, {"y": SCORES[:1]})
+    metric.update({"y": SCORES[1:4]}, {"y": SCORES[1:4]})
+    assert metric.value() == 0.75
+
+
+@pytest.mark.parametrize(
+    ("outputs", "target", "expected"),
+    [
+        ({"y": IMAGES[:, :2]}, {"y": IMAGES}, "'y' is [6, 2, 5], and [6, 3, 5] of the FP32 model"),
+        ({"y": IMAGES}, {"z": IMAGES}, "outputs ['y'] against ['z']"),
+        ({"y": IMAGES}, np.arange(6), "was given labels"),
+    ],
+)
+def test_outputs_that_cannot_be_compared_are_refused(outputs, target, expected):
+    with pytest.raises(DataError) as caught:
+        agreement(outputs, target)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [IMAGES, SCORES])
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_output_that_is_no_number_is_named(values, side):
+    pair = [{"y": values.copy()}, {"y": values.copy()}]
+    pair[side]["y"].flat[0] = np.nan
+    with pytest.raises(NonFiniteError, match="'y' holds 1 value"):
+        agreement(*pair)
