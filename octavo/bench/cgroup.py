@@ -1,0 +1,89 @@
+"""The processor time and the memory that a container (a control group) leaves to this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+_NO_MEMORY_LIMIT = 1 << 60
+"""Version 1 writes the largest multiple of a page where there is no limit."""
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """Read `cpu.max` of version 2: `200000 100000` is 2.0 CPUs, `max 100000` is no limit."""
+    quota, period = text.split()
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def parse_cfs(quota: str, period: str) -> float | None:
+    """Read `cpu.cfs_quota_us` and `cpu.cfs_period_us` of version 1; a quota of -1 is no limit."""
+    return None if int(quota) <= 0 else int(quota) / int(period)
+
+
+def parse_membership(text: str) -> dict[str, str]:
+    """Read `/proc/self/cgroup`: the path by controller; version 2 has the empty name."""
+    paths: dict[str, str] = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    return paths
+
+
+def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
+    """Return how many CPUs' worth of time this process may use, None for no limit.
+
+    The limits of all groups that hold the process count, the smallest one rules.
+
+    Args:
+        root: where the control groups are mounted.
+        membership: the file that says which groups hold the process.
+    """
+    return _smallest(root, membership, "cpu", _cpu_limit_of)
+
+
+def memory_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
+    """Return how many bytes this process may use, None for no limit; arguments as `cpu_limit`."""
+    limit = _smallest(root, membership, "memory", _memory_limit_of)
+    return None if limit is None else int(limit)
+
+
+def _smallest(
+    root: Path, membership: Path, controller: str, limit_of: Callable[[Path], float | None]
+) -> float | None:
+    if not membership.exists():
+        return None
+    folders = _folders(root, parse_membership(membership.read_text()), controller)
+    limits = [limit_of(folder) for folder in folders]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _folders(root: Path, paths: dict[str, str], controller: str) -> Iterator[Path]:
+    """The group of the process and those around it, in both versions.
+
+    Inside a container the path may be that of the host, where only its last part is seen as root.
+    """
+    mounts = {"": (root, root / "unified"), controller: (root / controller, root / "cpu,cpuacct")}
+    for name in mounts.keys() & paths.keys():
+        path = Path(paths[name].lstrip("/"))
+        for mount in mounts[name]:
+            yield from (mount / part for part in (path, *path.parents) if (mount / part).is_dir())
+
+
+def _cpu_limit_of(folder: Path) -> float | None:
+    if (folder / "cpu.max").exists():
+        return parse_cpu_max((folder / "cpu.max").read_text())
+    files = [folder / name for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    if all(file.exists() for file in files):
+        return parse_cfs(files[0].read_text(), files[1].read_text())
+    return None
+
+
+def _memory_limit_of(folder: Path) -> float | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        if (folder / name).exists():
+            text = (folder / name).read_text().strip()
+            limit = _NO_MEMORY_LIMIT if text == "max" else int(text)
+            return limit if limit < _NO_MEMORY_LIMIT else None
+    return None

@@ -1,0 +1,181 @@
+"""What else went on while we measured: stolen time, other processes, load, frequency."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_STEAL_LIMIT = 0.02
+_FOREIGN_LIMIT = 0.05
+_LOAD_LIMIT = 1.5
+_CPU = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """Seconds that some CPUs have spent since the machine started, added up.
+
+    Attributes:
+        busy: running something, interrupts included.
+        stolen: wanted to run while the hypervisor ran another machine.
+        total: all time, idle time included.
+    """
+
+    busy: float
+    stolen: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The counters of the operating system at one moment.
+
+    Attributes:
+        times: of the CPUs that are measured on.
+        load: processes that wanted to run, mean of the last minute.
+    """
+
+    times: CpuTimes
+    load: float
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What may have disturbed a measurement.
+
+    Attributes:
+        steal: the share of time that the hypervisor took from our cores.
+        foreign: the share of our cores' time that other processes used.
+        load: the load average of the last minute when measuring began.
+        megahertz: the lowest and highest frequency of our cores seen, None where unreadable.
+        reasons: why the measurement is called noisy; empty where it is not.
+    """
+
+    steal: float
+    foreign: float
+    load: float
+    megahertz: tuple[float, float] | None
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return asdict(self)
+
+
+def parse_stat(text: str, cpus: Collection[int], ticks: int) -> CpuTimes:
+    """Read `/proc/stat`.
+
+    Args:
+        text: the file's content.
+        cpus: the CPUs to add up.
+        ticks: clock ticks per second, in which the file counts.
+    """
+    busy = stolen = total = 0
+    wanted = {f"cpu{cpu}" for cpu in cpus}
+    for line in text.splitlines():
+        name, *fields = line.split()
+        if name in wanted:
+            # Guest time (the fields from 8 on) is part of user time.
+            user, nice, system, idle, wait, irq, soft, steal = map(int, fields[:8])
+            busy += user + nice + system + irq + soft
+            stolen += steal
+            total += user + nice + system + idle + wait + irq + soft + steal
+    return CpuTimes(busy / ticks, stolen / ticks, total / ticks)
+
+
+def snapshot(cpus: Collection[int]) -> Snapshot:
+    """Read the counters now."""
+    text = Path("/proc/stat").read_text()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return Snapshot(parse_stat(text, cpus, ticks), os.getloadavg()[0])
+
+
+def read_megahertz(cpus: Iterable[int], root: Path = _CPU) -> tuple[float, ...]:
+    """Return the present frequency of each CPU, nothing for those the kernel does not tell."""
+    found = []
+    for cpu in cpus:
+        with contextlib.suppress(OSError):
+            text = (root / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq").read_text()
+            found.append(int(text) / 1000)
+    return tuple(found)
+
+
+def overloaded(load: float, cpus: int) -> bool:
+    """Whether a load average is more than `cpus` CPUs serve without waiting."""
+    return load > _LOAD_LIMIT * cpus
+
+
+def noise_between(
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    own_seconds: float,
+    cpus: int,
+    megahertz: Collection[float] = (),
+    reasons: Iterable[str] = (),
+) -> Noise:
+    """Judge what happened between two snapshots.
+
+    Args:
+        before: taken when measuring began.
+        after: taken when it ended.
+        own_seconds: processor time that we used ourselves meanwhile.
+        cpus: CPUs this process may use.
+        megahertz: frequencies seen.
+        reasons: why the measurement is noisy for other reasons.
+    """
+    total = max(after.times.total - before.times.total, 1e-9)
+    steal = max(0.0, (after.times.stolen - before.times.stolen) / total)
+    foreign = max(0.0, (after.times.busy - before.times.busy - own_seconds) / total)
+    found = list(reasons)
+    if steal > _STEAL_LIMIT:
+        found.append(f"the hypervisor took {steal:.0%} of the time of our cores")
+    if foreign > _FOREIGN_LIMIT:
+        found.append(f"other processes used {foreign:.0%} of the time of our cores")
+    if overloaded(before.load, cpus):
+        found.append(f"the load average was {before.load:.1f} on {cpus} CPUs")
+    seen = (min(megahertz), max(megahertz)) if megahertz else None
+    return Noise(steal, foreign, before.load, seen, tuple(found))
+
+
+class Watch:
+    """Watches the machine from its creation to `finish`."""
+
+    def __init__(self, cores: Collection[int], own_seconds: float) -> None:
+        """Begin.
+
+        Args:
+            cores: the cores that are measured on.
+            own_seconds: processor time our workers have used so far.
+        """
+        self._cores = tuple(cores)
+        self._workers = own_seconds
+        self._parent = time.process_time()
+        self._before = snapshot(cores)
+        self._megahertz: set[float] = set()
+
+    def look(self) -> None:
+        """Note the frequency; to be called right after work was done, not on idle cores."""
+        self._megahertz.update(read_megahertz(self._cores))
+
+    def finish(self, own_seconds: float, reasons: Iterable[str] = ()) -> Noise:
+        """Return what was seen.
+
+        Args:
+            own_seconds: processor time our workers have used by now.
+            reasons: why the measurement is noisy for other reasons.
+        """
+        own = own_seconds - self._workers + time.process_time() - self._parent
+        return noise_between(
+            self._before,
+            snapshot(self._cores),
+            own_seconds=own,
+            cpus=len(os.sched_getaffinity(0)),
+            megahertz=self._megahertz,
+            reasons=reasons,
+        )

@@ -1,0 +1,249 @@
+"""The parent's side of a worker process: start it, ask it, pause it, and never leave it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from octavo.errors import (
+    ArtifactError,
+    DataError,
+    MissingFrameworkError,
+    ModelError,
+    OctavoError,
+    TrustError,
+    UsageError,
+)
+
+_KINDS: tuple[type[OctavoError], ...] = (
+    UsageError,
+    ModelError,
+    DataError,
+    ArtifactError,
+    MissingFrameworkError,
+    TrustError,
+)
+_QUIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model on disk, to be run by a worker.
+
+    Attributes:
+        backend: the name of its backend.
+        folder: what `Backend.save` wrote.
+        label: what results and errors call it.
+        trust: the model may run code of its own.
+        imports: modules the worker imports first; a backend from outside the package registers
+            itself in one.
+    """
+
+    backend: str
+    folder: Path
+    label: str
+    trust: bool = False
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long the parent waits before a worker counts as hung, in seconds.
+
+    Attributes:
+        start: for loading the model, and again for the first calls, which may compile.
+        answer: for any other answer, beyond the time that was asked for.
+    """
+
+    start: float = 600.0
+    answer: float = 60.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def _command(model: ModelRef, inputs: Path, cores: Sequence[int]) -> list[str]:
+    options = ["--backend", model.backend, "--folder", str(model.folder), "--inputs", str(inputs)]
+    options += ["--cores", ",".join(map(str, cores)), "--parent", str(os.getpid())]
+    options += [part for module in model.imports for part in ("--import", module)]
+    return [sys.executable, "-P", "-m", "octavo.bench.worker", *options] + (
+        ["--trust"] if model.trust else []
+    )
+
+
+def _environment() -> dict[str, str]:
+    """The worker finds the same modules as this process, in the same order."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path}
+
+
+class Worker:
+    """One model in a process of its own; a context manager that ends the process.
+
+    `send` and `receive` are apart so that several workers can be told to run before the first is
+    heard. The process leads a session of its own: Ctrl-C does not reach it, and ending its process
+    group ends what its framework may have started.
+    """
+
+    def __init__(
+        self, model: ModelRef, inputs: Path, cores: Sequence[int], limits: Limits, log: Path
+    ) -> None:
+        """Start the process; `receive` then waits for the model to be loaded.
+
+        Args:
+            model: what it runs.
+            inputs: the `.npz` file with the batch it runs.
+            cores: the cores it is pinned to, as many as it has threads.
+            limits: how long it may take.
+            log: the file for what it prints.
+        """
+        self.model = model
+        self.limits = limits
+        self._log = log
+        self._received = b""
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                _command(model, inputs, cores),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
+                env=_environment(),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._quit()
+        finally:
+            self.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def ask(self, command: str, wait: float = 0.0, **values: Any) -> dict[str, Any]:
+        """Send a command and return its answer.
+
+        Args:
+            command: `warmup`, `run` or `usage`.
+            wait: the seconds it is expected to take.
+            values: the command's arguments.
+        """
+        self.send(command, **values)
+        return self.receive(wait + self.limits.answer)
+
+    def send(self, command: str, **values: Any) -> None:
+        """Send a command without waiting.
+
+        Raises:
+            OctavoError: the worker is dead.
+        """
+        assert self._process.stdin is not None
+        line = json.dumps({"command": command, **values}).encode() + b"\n"
+        try:
+            self._process.stdin.write(line)
+        except BrokenPipeError:
+            raise self._death() from None
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        """Wait for the next answer.
+
+        Args:
+            seconds: how long.
+
+        Raises:
+            OctavoError: the worker died, gave no answer in time, or answered with an error, which
+                is raised as the kind it was there.
+        """
+        answer: dict[str, Any] = json.loads(self._line(time.monotonic() + seconds, seconds))
+        if "error" not in answer:
+            return answer
+        kinds = {kind.__name__: kind for kind in _KINDS}
+        kind = kinds.get(answer["error"]["type"], OctavoError)
+        raise kind(f"cannot run {self.model.label!r}: {answer['error']['message']}")
+
+    def pause(self) -> None:
+        """Stop its threads, which may go on spinning for long after their last call."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process and those it started, at once; a second time does nothing."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _line(self, deadline: float, seconds: float) -> bytes:
+        assert self._process.stdout is not None
+        while b"\n" not in self._received:
+            if not self._readable(deadline - time.monotonic()):
+                raise OctavoError(
+                    f"the worker that runs {self.model.label!r} gave no answer within {seconds:g} "
+                    f"seconds and was stopped{self._last_words()}"
+                )
+            chunk = self._process.stdout.read(1 << 16)
+            if not chunk:
+                raise self._death()
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        assert self._process.stdout is not None
+        poll.register(self._process.stdout, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def _quit(self) -> None:
+        """Let it end by itself; not waited for, so that `kill` still owns the process group."""
+        self.resume()
+        with contextlib.suppress(OctavoError):
+            self.send("quit")
+            self._readable(_QUIT_SECONDS)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Before `wait` has returned, the id cannot have passed to another process.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _death(self) -> OctavoError:
+        self.kill()
+        code = self._process.returncode
+        killer = signal.Signals(-code).name if code < 0 else None
+        how = f"was killed by {killer}" if killer else f"ended with status {code}"
+        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        return OctavoError(
+            f"the worker that runs {self.model.label!r} {how}{hint}{self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return f"; its last words: {lines[-1].strip()}" if lines else ""
