@@ -1,0 +1,94 @@
+"""Bringing a model into the one form that everything else reads.
+
+Each pass changes a model in place, and none changes what it computes beyond float rounding.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from octavo.backends.onnxruntime.fold import fold_affine
+from octavo.backends.onnxruntime.kinds import SATURATING, TIED
+
+
+def canonicalize(model: ir.Model) -> ir.Model:
+    """Rewrite `model` in place and return it.
+
+    Ensures: every node and value has a unique name, constants are initializers that are no inputs,
+    no Identity or inference Dropout is left, what scales and shifts the channels of a convolution
+    is folded into it, and its activation follows it before values are pooled or moved.
+    """
+    if model.functions:
+        common.InlinePass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.RemoveInitializersFromInputsPass()(model)
+    drop_dropout(model.graph)
+    common.IdentityEliminationPass()(model)
+    name_nodes(model.graph)
+    fold_affine(model.graph)
+    raise_saturations(model.graph)
+    common.RemoveUnusedNodesPass()(model)
+    return model
+
+
+def drop_dropout(graph: ir.Graph) -> None:
+    """Replace a Dropout, which passes its input on at inference, by what it reads."""
+    for node in list(graph):
+        if node.op_type != "Dropout" or any(output.uses() for output in node.outputs[1:]):
+            continue
+        source, output = node.inputs[0], node.outputs[0]
+        if source is None or output.is_graph_output():
+            continue
+        output.replace_all_uses_with(source)
+        graph.remove(node, safe=True)
+
+
+def name_nodes(graph: ir.Graph) -> None:
+    """Give every node a unique name, the same at every load; names that are unique stay."""
+    taken: set[str] = set()
+    for index, node in enumerate(graph):
+        base = node.name or f"{node.op_type}_{index}"
+        name, suffix = base, 1
+        while name in taken:
+            name, suffix = f"{base}_{suffix}", suffix + 1
+        taken.add(name)
+        node.name = name
+
+
+def raise_saturations(graph: ir.Graph) -> None:
+    """Move each Relu or Clip in front of the MaxPool or other mover of values that it reads.
+
+    The result is the same. Behind a MaxPool, which runs on integers as they are, no quantizer can
+    stand for the activation; behind a convolution one does.
+    """
+    for node in list(graph):
+        while (mover := _mover_before(node)) is not None:
+            _swap(graph, mover, node)
+
+
+def _mover_before(node: ir.Node) -> ir.Node | None:
+    if node.op_type not in SATURATING or node.domain or node.inputs[0] is None:
+        return None
+    mover = node.inputs[0].producer()
+    if mover is None or mover.op_type not in TIED or len(mover.outputs) != 1:
+        return None
+    source = mover.inputs[0]
+    constant = all(value is None or value.const_value is not None for value in node.inputs[1:])
+    made_here = source is not None and source.producer() is not None
+    between = [value for value in (source, mover.outputs[0]) if value is not None]
+    alone = all(len(v.uses()) == 1 and not v.is_graph_output() for v in between)
+    return mover if constant and made_here and alone and mover.graph is node.graph else None
+
+
+def _swap(graph: ir.Graph, mover: ir.Node, activation: ir.Node) -> None:
+    source, last, end = mover.inputs[0], mover.outputs[0], activation.outputs[0]
+    if source is None:
+        return
+    name = end.name
+    end.replace_all_uses_with(last, replace_graph_outputs=True)
+    activation.replace_input_with(0, source)
+    mover.replace_input_with(0, end)
+    graph.remove(activation)
+    graph.insert_before(mover, activation)
+    end.name, end.shape, last.name = f"{source.name}.{activation.name}", source.shape, name

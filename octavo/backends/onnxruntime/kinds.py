@@ -1,0 +1,83 @@
+"""What each ONNX operator is in neutral terms, and which INT8 form ONNX Runtime has for it.
+
+The tables were read off ONNX Runtime 1.32's optimized graphs: the operator between DequantizeLinear
+and QuantizeLinear either became an integer kernel or stayed float.
+"""
+
+from __future__ import annotations
+
+from octavo.graph import Kind
+
+_BY_KIND: dict[Kind, tuple[str, ...]] = {
+    "conv": ("Conv",),
+    "conv_transpose": ("ConvTranspose",),
+    "matmul": ("MatMul", "Gemm"),
+    "add": ("Add", "Sub", "Sum"),
+    "mul": ("Mul", "Div"),
+    "activation": (
+        "Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid",
+        "HardSigmoid", "HardSwish", "Mish", "Gelu", "Tanh", "Softplus", "Softsign", "Erf", "Exp",
+        "Log", "Sqrt", "Pow", "Neg", "Abs", "Reciprocal",
+    ),
+    "pool": (
+        "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "GlobalLpPool",
+    ),
+    "concat": ("Concat",),
+    "move": (
+        "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split",
+        "Pad", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Identity",
+        "GatherElements", "GatherND",
+    ),
+    "normalize": (
+        "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization",
+        "RMSNormalization", "LRN", "LpNormalization", "MeanVarianceNormalization",
+        "SkipLayerNormalization",
+    ),
+    "softmax": ("Softmax", "LogSoftmax", "Hardmax"),
+    "recurrent": ("LSTM", "GRU", "RNN"),
+    "control": ("If", "Loop", "Scan", "SequenceMap"),
+}  # fmt: skip
+
+KINDS: dict[str, Kind] = {native: kind for kind, names in _BY_KIND.items() for native in names}
+
+RESCALING = frozenset(
+    {"Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Concat"}
+)
+"""Operators with a QLinear kernel: scales of inputs and outputs are free."""
+
+TIED = frozenset(
+    {
+        "MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather",
+        "DepthToSpace", "Expand", "Tile", "Resize", "Split",
+    }
+)  # fmt: skip
+"""Operators that run on integers as they are, when input and outputs share scale and zero point."""
+
+SATURATING = frozenset({"Relu", "Clip"})
+"""Activations that the saturation of a quantized output computes for nothing."""
+
+SLOW = {
+    "Softmax": "QLinearSoftmax is about 8 times slower than the float kernel",
+    "ConvTranspose": "ONNX Runtime's CPU provider has no INT8 ConvTranspose",
+    "Gelu": "ONNX Runtime has no INT8 Gelu",
+    "BatchNormalization": "ONNX Runtime has no INT8 BatchNormalization, and it follows no "
+    "convolution that it could be folded into",
+}
+"""Why an operator stays float, where there is more to say than that there is no kernel."""
+
+ARGUMENT_INPUTS = frozenset(
+    {
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "Expand",
+        "Tile",
+        "Resize",
+        "Gather",
+        "Pad",
+        "Clip",
+    }
+)
+"""Operators whose later inputs are arguments (shapes, indices, bounds) and no values."""

@@ -1,0 +1,166 @@
+"""Reading and writing ONNX files and protobufs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+
+from octavo.backends.onnxruntime.canonical import canonicalize
+from octavo.errors import ModelError
+from octavo.model import Dimension, Model, TensorSpec
+
+FILE = "model.onnx"
+MINIMUM_OPSET = 13  # the first with a scale per channel in DequantizeLinear
+PROTOBUF_LIMIT = 1_800_000_000  # bytes; a protobuf message cannot hold 2 GB
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """What `Model.native` is here.
+
+    Attributes:
+        original: the model as the user gave it, never changed.
+        canonical: the same function with named nodes, lifted constants and folded BatchNorm; graph,
+            tensor and group names refer to it.
+    """
+
+    original: ir.Model
+    canonical: ir.Model
+
+
+def native(model: Model) -> OnnxModel:
+    """Return the ONNX form of a model of this backend.
+
+    Raises:
+        ModelError: the model is of another backend.
+    """
+    if not isinstance(model.native, OnnxModel):
+        raise ModelError(f"a model of the {model.backend} backend was given to onnxruntime")
+    return model.native
+
+
+def wrap(built: ir.Model, like: Model, *, optimize: bool = True) -> Model:
+    """Return a model made from `like`, already in canonical form."""
+    return Model(
+        backend=like.backend,
+        native=OnnxModel(built, built),
+        inputs=like.inputs,
+        outputs=like.outputs,
+        source=like.source,
+        optimize=optimize,
+    )
+
+
+def load(source: object, name: str) -> Model:
+    """Load a path, a `ModelProto` or an `onnx_ir.Model` for the backend called `name`."""
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    original = _read(path) if path is not None else _convert(source)
+    if not original.graph.outputs:
+        raise ModelError(f"{path or 'the model'} has no outputs; expected a complete ONNX graph")
+    return Model(
+        backend=name,
+        native=OnnxModel(original, canonicalize(_upgrade(original))),
+        inputs=_specs(_real_inputs(original.graph)),
+        outputs=_specs(original.graph.outputs),
+        source=path,
+    )
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write the model as `model.onnx`, with its weights beside it where they exceed 1.8 GB."""
+    original = native(model).original
+    external = f"{FILE}.data" if size_of(original) > PROTOBUF_LIMIT else None
+    ir.save(original, folder / FILE, external_data=external)
+
+
+def size_of(model: ir.Model) -> int:
+    """Return the bytes of all constants."""
+    values = (value.const_value for value in model.graph.initializers.values())
+    return sum(value.nbytes for value in values if value is not None)
+
+
+def _read(path: Path) -> ir.Model:
+    if path.is_dir():
+        path = path / FILE
+    if not path.is_file():
+        raise ModelError(f"no ONNX file at {str(path)!r}")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        if not proto.graph.node or not proto.opset_import:
+            raise ValueError("it has no operators")
+        model = ir.load(path)
+    except Exception as error:  # protobuf and onnx_ir raise types of their own
+        raise ModelError(
+            f"{str(path)!r} is not a readable ONNX file ({first_line(error)}); it may be truncated"
+        ) from error
+    return _in_memory(model, repr(str(path)))
+
+
+def _in_memory(model: ir.Model, name: str) -> ir.Model:
+    """Read weights that lie in files of their own, so that the model can go without them."""
+    try:
+        ir.external_data.load_to_model(model)
+    except Exception as error:  # a missing file, a short one and a damaged entry all differ
+        raise ModelError(
+            f"the external weights of {name} cannot be read ({first_line(error)}); "
+            "expected their files where it refers to them"
+        ) from error
+    return model
+
+
+def first_line(error: Exception) -> str:
+    """Return the beginning of an error's message; those of other packages are long."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else repr(error)
+
+
+def _convert(source: object) -> ir.Model:
+    if isinstance(source, ir.Model):
+        return _in_memory(source.clone(), "the model")
+    if isinstance(source, onnx.ModelProto):
+        return _in_memory(ir.from_proto(source), "the model")
+    raise ModelError(f"expected an ONNX path or ModelProto, got {type(source).__qualname__}")
+
+
+def _upgrade(model: ir.Model) -> ir.Model:
+    opset = model.opset_imports.get("", MINIMUM_OPSET)
+    if opset >= MINIMUM_OPSET:
+        return model.clone()
+    try:
+        proto = version_converter.convert_version(ir.to_proto(model), MINIMUM_OPSET)
+    except Exception as error:  # the converter raises RuntimeError and its own types
+        raise ModelError(
+            f"the model uses opset {opset} and could not be converted to {MINIMUM_OPSET}: "
+            f"{first_line(error)}; export it again with a later opset"
+        ) from error
+    return ir.from_proto(proto)
+
+
+def _real_inputs(graph: ir.Graph) -> list[ir.Value]:
+    return [value for value in graph.inputs if value.name not in graph.initializers]
+
+
+def _specs(values: list[ir.Value]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(str(value.name), dtype_name(value), dimensions(value)) for value in values
+    )
+
+
+def dtype_name(value: ir.Value) -> str:
+    """Return numpy's name of a value's element type, `unknown` where it is not known."""
+    if value.dtype is None:
+        return "unknown"
+    if value.dtype == ir.DataType.STRING:
+        return "str"
+    return str(value.dtype.numpy().name)
+
+
+def dimensions(value: ir.Value) -> tuple[Dimension, ...]:
+    """Return the declared shape; a free dimension is its name or None."""
+    if value.shape is None:
+        return ()
+    return tuple(size if isinstance(size, int) else size.value for size in value.shape)

@@ -1,0 +1,126 @@
+"""Writing QuantizeLinear, DequantizeLinear and integer constants into a graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from octavo.arrays import Array
+from octavo.measure import Quantization, quantize, quantize_weight
+from octavo.plan import S8, Scheme
+
+FLOAT = ir.DataType.FLOAT
+BIAS_LIMIT = 2.0**30  # keeps an INT32 bias clear of the accumulator's end
+
+
+class Writer:
+    """Adds nodes and constants to one graph; the graph is sorted when all is written.
+
+    Args:
+        graph: the graph; a name that it has already (it may hold QDQ from before) gets a suffix.
+    """
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self._constants: dict[str, ir.Value] = {}
+        self._taken = {str(value.name) for value in graph.inputs} | set(graph.initializers)
+        for node in graph:
+            self._taken.update(str(named.name) for named in (node, *node.outputs))
+
+    def free(self, name: str) -> str:
+        """Return `name`, with a suffix where the graph has one like it, and reserve it."""
+        found, index = name, 1
+        while found in self._taken:
+            found, index = f"{name}.{index}", index + 1
+        self._taken.add(found)
+        return found
+
+    def constant(self, name: str, array: Array) -> ir.Value:
+        """Return the constant that was written as `name`, made from `array` the first time."""
+        if name not in self._constants:
+            tensor = ir.tensor(array, name=self.free(name))
+            self._constants[name] = ir.Value(
+                name=tensor.name,
+                shape=tensor.shape,
+                type=ir.TensorType(tensor.dtype),
+                const_value=tensor,
+            )
+            self.graph.register_initializer(self._constants[name])
+        return self._constants[name]
+
+    def node(
+        self, op_type: str, inputs: list[ir.Value], name: str, dtype: ir.DataType, **attributes: int
+    ) -> ir.Value:
+        """Append a node with one output; node and output carry the same name."""
+        name = self.free(name)
+        output = ir.Value(name=name, type=ir.TensorType(dtype))
+        made = ir.node(op_type, inputs, attributes or None, outputs=[output], name=name)
+        self.graph.append(made)
+        return output
+
+    def parameters(self, name: str, quantization: Quantization) -> list[ir.Value]:
+        """Return the constants of scale and zero point for the tensor called `name`."""
+        scale = self.constant(f"{name}.scale", quantization.scale)
+        zero = quantization.zero_point.astype(storage(quantization.scheme))
+        return [scale, self.constant(f"{name}.zero_point", zero)]
+
+    def round_trip(self, value: ir.Value, name: str, quantization: Quantization) -> ir.Value:
+        """Return `value` quantized and dequantized; the new nodes are named after `name`."""
+        parameters = self.parameters(name, quantization)
+        dtype = ir.DataType.INT8 if quantization.scheme.signed else ir.DataType.UINT8
+        integer = self.node("QuantizeLinear", [value, *parameters], f"{name}.quantized", dtype)
+        return self.node("DequantizeLinear", [integer, *parameters], f"{name}.dequantized", FLOAT)
+
+    def stored(self, name: str, integers: Array, quantization: Quantization) -> ir.Value:
+        """Return a constant kept as integers and dequantized where it is read."""
+        inputs = [self.constant(name, integers), *self.parameters(name, quantization)]
+        axis = quantization.scheme.axis
+        attributes = {} if axis is None else {"axis": axis}
+        return self.node("DequantizeLinear", inputs, f"{name}.dequantized", FLOAT, **attributes)
+
+
+def storage(scheme: Scheme) -> np.dtype[Any]:
+    """Return the integer type a scheme is stored in."""
+    if scheme.bits > 8:
+        return np.dtype(np.int32)
+    return np.dtype(np.int8 if scheme.signed else np.uint8)
+
+
+def weight_with_bias(
+    weight: Array, scheme: Scheme, bias: Array | None, input_scale: float
+) -> tuple[Array, Quantization, Array | None]:
+    """Quantize a weight and its bias together.
+
+    The bias is an integer multiple of input scale x weight scale. Where the weight of a channel is
+    so small that its bias would not fit 31 bits, the weight's scale is raised instead.
+
+    Args:
+        weight: float32, the channel axis is `scheme.axis`.
+        scheme: the weight's scheme.
+        bias: float32 [channels], or None.
+        input_scale: the scale of the activation that is multiplied.
+
+    Returns:
+        the integer weight, its quantization, and the INT32 bias (None without one).
+    """
+    integers, quantization = quantize_weight(weight, scheme)
+    if bias is None:
+        return integers, quantization, None
+    least = np.abs(bias) / (input_scale * BIAS_LIMIT)
+    needed = least if scheme.axis is not None else least.max(initial=0.0)
+    if np.any(needed > quantization.scale):
+        scale = np.maximum(quantization.scale, needed).astype(np.float32)
+        quantization = replace(quantization, scale=scale)
+        integers = quantize(weight, quantization)
+    steps = bias.astype(np.float64) / (input_scale * quantization.scale.astype(np.float64))
+    return integers, quantization, np.rint(steps).astype(np.int32)
+
+
+def bias_quantization(weight: Quantization, input_scale: float) -> Quantization:
+    """Return the quantization of an INT32 bias that is added to input x weight."""
+    scale = np.asarray(weight.scale * np.float32(input_scale), np.float32)
+    axis = None if weight.scheme.axis is None else 0
+    return Quantization(scale, np.zeros(scale.shape, np.int32), replace(S8, bits=32, axis=axis))

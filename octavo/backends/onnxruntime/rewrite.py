@@ -1,0 +1,240 @@
+"""From a float graph and a plan to the QDQ graph that ONNX Runtime runs in INT8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from octavo.arrays import Array
+from octavo.backends.base import Ranges
+from octavo.backends.onnxruntime.dynamic import write_dynamic
+from octavo.backends.onnxruntime.graph import describe, is_constant
+from octavo.backends.onnxruntime.kinds import SATURATING
+from octavo.backends.onnxruntime.load import native, wrap
+from octavo.backends.onnxruntime.mend import (
+    keep_float_weights,
+    keep_layer_normalization,
+    keep_products_integer,
+)
+from octavo.backends.onnxruntime.qdq import FLOAT, Writer, bias_quantization, weight_with_bias
+from octavo.backends.onnxruntime.ties import saturation_bounds
+from octavo.errors import ModelError, nearest
+from octavo.graph import Graph, Group
+from octavo.measure import Quantization, quantization_of, quantize_weight
+from octavo.model import Model
+from octavo.plan import U8, Format, Plan, Range, Scheme
+from octavo.target import Target
+
+
+def build(
+    model: Model, plan: Plan, ranges: Ranges, target: Target, *, optimize: bool = True
+) -> Model:
+    """Return the INT8 form of `model`; `Backend.build` and, not optimized, `Backend.reference`."""
+    graph = describe(model, target)
+    check_plan(graph, plan)
+    built = native(model).canonical.clone()
+    rewriter = Rewriter(graph, plan, ranges, built.graph)
+    rewriter.run()
+    if optimize and rewriter.quantized_groups:
+        keep_layer_normalization(built.graph)
+        keep_products_integer(rewriter.writer, rewriter.products)
+        keep_float_weights(rewriter.writer)
+    built.graph.sort()
+    common.RemoveUnusedNodesPass()(built)
+    return wrap(built, model, optimize=optimize)
+
+
+def check_plan(graph: Graph, plan: Plan) -> None:
+    """Check that every group exists and offers the format that the plan asks for.
+
+    Raises:
+        ModelError: one does not.
+    """
+    for name, wanted in plan.formats.items():
+        group = graph.group_by_id.get(name)
+        if group is None:
+            hint = nearest(name, graph.group_by_id)
+            raise ModelError(f"the plan names group {name!r}, which the model does not have{hint}")
+        if not wanted.is_float and wanted not in group.formats:
+            reason = group.refusal or "it is none of the formats the group offers"
+            raise ModelError(f"group {name!r} cannot run as {wanted.compute}: {reason}")
+
+
+@dataclass
+class Rewriter:
+    """Writes one plan into one graph."""
+
+    graph: Graph
+    plan: Plan
+    ranges: Ranges
+    target: ir.Graph
+    values: dict[str, ir.Value] = field(default_factory=dict)
+    outputs: dict[str, tuple[Scheme, ir.Value]] = field(default_factory=dict)
+    edges: dict[tuple[str, Scheme], ir.Value] = field(default_factory=dict)
+
+    @property
+    def quantized_groups(self) -> list[tuple[Group, Format]]:
+        """Groups that do not stay float, with their formats."""
+        pairs = ((group, self.plan.format(group.id)) for group in self.graph.groups)
+        return [(group, wanted) for group, wanted in pairs if not wanted.is_float]
+
+    @property
+    def products(self) -> list[ir.Node]:
+        """The matrix products that are static INT8."""
+        return [
+            self.nodes[group.id]
+            for group, wanted in self.quantized_groups
+            if group.kind == "matmul" and wanted.compute == "int8"
+        ]
+
+    def run(self) -> None:
+        """Rewrite the graph in place."""
+        self.writer = Writer(self.target)
+        self.nodes = {str(node.name): node for node in self.target}
+        self.values = {str(value.name): value for value in self.target.inputs}
+        for node in self.target:
+            self.values.update({str(value.name): value for value in node.outputs})
+        for group, wanted in self.quantized_groups:
+            self._quantize_outputs(group, wanted)
+        for group, wanted in self.quantized_groups:
+            if wanted.compute == "int8":
+                self._quantize_inputs(group, wanted)
+                self._quantize_constants(group, wanted)
+            elif wanted.compute == "int8_dynamic":
+                nodes = [self.nodes[name] for name in group.ops]
+                made = write_dynamic(self.writer, nodes, wanted)
+                self.values[str(made.name)] = made
+            else:
+                self._store_table(group, wanted)
+
+    def _range(self, tensor: str) -> Range:
+        """Return the range of a tensor, the union over its tie."""
+        tie = self.graph.tensors[tensor].tie
+        names = self.graph.ties[tie] if tie is not None else (tensor,)
+        found = [self.ranges[name] for name in names if name in self.ranges]
+        if not found:
+            made = self.graph.producer.get(tensor)
+            where = f"made by {made.id!r}" if made else "a model input"
+            raise ModelError(f"no range for tensor {tensor!r} ({where}), which the plan quantizes")
+        result = found[0]
+        for other in found[1:]:
+            result = result.union(other)
+        return result
+
+    def _quantization(self, tensor: str, scheme: Scheme) -> Quantization:
+        return quantization_of(self._range(tensor), scheme)
+
+    def _quantize_outputs(self, group: Group, wanted: Format) -> None:
+        """Put Q and DQ behind the group; the dequantized value takes over the tensor's name."""
+        for name, scheme in zip(group.outputs, wanted.outputs, strict=True):
+            if scheme is None:
+                continue
+            quantization = self._quantization(name, scheme)
+            value = self._without_saturation(self.values[name], quantization)
+            result = self.writer.round_trip(value, name, quantization)
+            quantizer = result.producer().inputs[0].producer()
+            replaced = self.values[name]
+            replaced.replace_all_uses_with(result, replace_graph_outputs=True)
+            quantizer.replace_input_with(0, value)
+            replaced.name, result.name = self.writer.free(f"{name}.float"), name
+            result.shape = replaced.shape
+            self.outputs[name] = (scheme, result)
+
+    def _without_saturation(self, value: ir.Value, quantization: Quantization) -> ir.Value:
+        """Return what a Relu or Clip reads, in place of it, where the integers keep its bounds."""
+        node = value.producer()
+        source = node.inputs[0] if node is not None else None
+        if node is None or source is None or node.op_type not in SATURATING:
+            return value
+        low, high = saturation_bounds(node)
+        lowest, highest = quantization.range
+        slack = 1e-4 * float(quantization.scale)
+        return source if lowest >= low - slack and highest <= high + slack else value
+
+    def _quantize_inputs(self, group: Group, wanted: Format) -> None:
+        head = self.nodes[group.id]
+        for name, scheme in zip(group.inputs, wanted.inputs, strict=True):
+            if scheme is None:
+                continue
+            current = self.outputs[name][1] if name in self.outputs else self.values[name]
+            value = self._dequantized(name, scheme, current)
+            for index, given in enumerate(head.inputs):
+                if given is current and value is not current:
+                    head.replace_input_with(index, value)
+
+    def _dequantized(self, name: str, scheme: Scheme, current: ir.Value) -> ir.Value:
+        if name in self.outputs and self.outputs[name][0] == scheme:
+            return current
+        key = (name, scheme)
+        if key not in self.edges:
+            label = name if name not in self.outputs else f"{name}.again"
+            label = label if scheme == U8 else f"{label}.s{scheme.bits}"
+            quantization = self._quantization(name, scheme)
+            self.edges[key] = self.writer.round_trip(current, label, quantization)
+        return self.edges[key]
+
+    def _quantize_constants(self, group: Group, wanted: Format) -> None:
+        if wanted.weight is None:
+            return
+        head = self.nodes[group.id]
+        if group.kind in ("conv", "matmul"):
+            self._quantize_weight(group, head, wanted.inputs[0], wanted.weight)
+            return
+        for index, value in enumerate(head.inputs):
+            if value is not None and is_constant(value) and value.dtype == ir.DataType.FLOAT:
+                integers, quantization = quantize_weight(_array(value), wanted.weight)
+                stored = self._stored(f"{value.name}.u8", integers, quantization)
+                head.replace_input_with(index, stored)
+
+    def _quantize_weight(
+        self, group: Group, head: ir.Node, inputs: Scheme | None, scheme: Scheme
+    ) -> None:
+        weight = head.inputs[1]
+        bias = head.inputs[2] if len(head.inputs) > 2 else None
+        if weight is None or inputs is None:
+            raise ModelError(f"group {group.id!r} has no weight to quantize")
+        scale = float(self._quantization(group.inputs[0], inputs).scale)
+        small = None if bias is None else _array(bias).reshape(-1)
+        integers, quantization, steps = weight_with_bias(_array(weight), scheme, small, scale)
+        label = f"{weight.name}.{group.id}" if len(weight.uses()) > 1 else f"{weight.name}.s8"
+        head.replace_input_with(1, self._stored(label, integers, quantization))
+        if steps is not None:
+            stored = self._stored(
+                f"{group.id}.bias.s32", steps, bias_quantization(quantization, scale)
+            )
+            head.replace_input_with(2, stored)
+
+    def _stored(self, name: str, integers: Array, quantization: Quantization) -> ir.Value:
+        return self.writer.stored(name, integers, quantization)
+
+    def _store_table(self, group: Group, wanted: Format) -> None:
+        """Keep an embedding in INT8 and dequantize the rows that were looked up."""
+        head = self.nodes[group.id]
+        table = head.inputs[0]
+        if table is None or wanted.weight is None:
+            raise ModelError(f"group {group.id!r} has no table to store")
+        integers, quantization = quantize_weight(_array(table), wanted.weight)
+        output = head.outputs[0]
+        name = str(output.name)
+        label = f"{table.name}.rows.s8"
+        head.replace_input_with(0, self.writer.constant(label, integers))
+        parameters = self.writer.parameters(label, quantization)
+        result = self.writer.node(
+            "DequantizeLinear", [output, *parameters], f"{name}.looked_up", FLOAT, axis=-1
+        )
+        dequantizer = result.producer()
+        output.replace_all_uses_with(result, replace_graph_outputs=True)
+        dequantizer.replace_input_with(0, output)
+        self.values[name] = result
+        output.name, result.name = self.writer.free(f"{name}.stored"), name
+        result.shape = output.shape
+        output.type = ir.TensorType(ir.DataType.INT8)
+
+
+def _array(value: ir.Value) -> Array:
+    if value.const_value is None:
+        raise ModelError(f"{value.name!r} is not constant")
+    return np.asarray(value.const_value.numpy())
