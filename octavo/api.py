@@ -1,0 +1,165 @@
+"""The Python face of Octavo; each function is also a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from octavo.data import DataSource
+from octavo.job import QuantizeJob
+from octavo.tolerance import Tolerance
+from octavo.workflow.benchmark import Benchmark, BenchmarkOptions, run_benchmark
+from octavo.workflow.compare import Comparison, run_compare
+from octavo.workflow.evaluate import MetricSource, Predict
+from octavo.workflow.explain import Explanation, run_explain
+from octavo.workflow.inputs import Given
+from octavo.workflow.quantize import run
+from octavo.workflow.reporter import LogReporter, Reporter
+from octavo.workflow.result import Result
+
+
+def quantize(
+    model: object,
+    *,
+    calibration: DataSource | None = None,
+    evaluation: DataSource | None = None,
+    metric: MetricSource | None = None,
+    evaluate: Callable[[Predict], float] | None = None,
+    higher_is_better: bool = True,
+    tolerance: str | float | Tolerance = "1%",
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Result:
+    """Make an INT8 model that keeps the accuracy of an FP32 model and is measured faster.
+
+    Plans are built, judged and measured for real, until one is within the tolerance and faster. A
+    run never ends with nothing: where no plan holds, the result is the most accurate INT8 model
+    (`exit_code` 3), or the float model where INT8 is not faster (`exit_code` 4).
+
+    Args:
+        model: a path, or the framework's own object.
+        calibration: what ranges are taken from: batches (arrays, dicts of arrays by input name, or
+            pairs of either with labels; axis 0 = samples), a data set, a path or a specification
+            such as `digits[:300]`. Without it random data is used, with a warning.
+        evaluation: what both models are judged on, in the same forms.
+        metric: the name of a metric, or a function `(outputs, labels) -> one score per sample`. By
+            default `top1` or `mse` with labels and agreement with FP32 without.
+        evaluate: a function of your own instead, `(predict) -> score`; `predict(batch)` runs the
+            model. It gives no score per sample, so the verdict is a point estimate.
+        higher_is_better: the direction of `evaluate`.
+        tolerance: the accepted loss: a share of the FP32 value (`"1%"` or 0.01), or
+            `"0.5 absolute"` in the metric's own units.
+        output: the artifact folder to write; None keeps the result in memory.
+        reporter: where to report to; None logs, and warns through `warnings`.
+        options: the other options of `QuantizeJob`, by the names they have in YAML.
+
+    Raises:
+        UsageError: an unknown option, a pattern that matches nothing, overlapping data.
+        ModelError: the model cannot be read.
+        DataError: the data cannot be used, or a tensor is not finite (its operator is named).
+        ArtifactError: `output` cannot be written; what was there stays.
+    """
+    job = QuantizeJob(
+        source=_text(model),
+        calibration=_text(calibration),
+        evaluation=_text(evaluation),
+        metric=metric if isinstance(metric, str) else None,
+        tolerance=Tolerance.parse(tolerance),
+        output=_text(output),
+        **options,
+    )
+    given = Given(
+        model=_object(model),
+        calibration=_object(calibration),
+        evaluation=_object(evaluation),
+        metric=None if isinstance(metric, str) else metric,
+        evaluate=evaluate,
+        higher_is_better=higher_is_better,
+    )
+    return run(job, given, reporter or LogReporter())
+
+
+def run_job(job: QuantizeJob, reporter: Reporter | None = None) -> Result:
+    """Carry out a job that is all text, as the command line and YAML give it; see `quantize`."""
+    return run(job, Given(), reporter or LogReporter())
+
+
+def benchmark(
+    model: object,
+    *,
+    baseline: object | None = None,
+    threads: int | None = None,
+    batch_size: int = 1,
+    seconds: float = 10.0,
+    data: DataSource | None = None,
+    seed: int = 0,
+    trust: bool = False,
+    reporter: Reporter | None = None,
+) -> Benchmark:
+    """Measure a model in a pinned process of its own, alone or in turns with a baseline.
+
+    Args:
+        model: an artifact folder or an FP32 model.
+        baseline: another form of the same model, as a rule FP32; the ratio is `model` over it.
+        threads: threads of the one instance; None uses what an artifact was made for, else 1.
+        batch_size: samples of one call, unless the model's is fixed.
+        seconds: the time for measuring.
+        data: where the inputs come from; None draws random ones.
+        seed: of random inputs and of the confidence interval.
+        trust: accept files that can run code of their own.
+        reporter: where to report to; None logs.
+
+    Raises:
+        UsageError: there are fewer cores than threads, or the two have different inputs.
+        ModelError: a model cannot be read.
+        ArtifactError: an artifact is damaged.
+    """
+    options = BenchmarkOptions(threads, batch_size, seconds, data, seed, trust)
+    return run_benchmark(model, baseline, options, reporter or LogReporter())
+
+
+def explain(source: object, *, trust: bool = False) -> Explanation:
+    """Tell, for every group, its precision, its share of the multiply-adds, and why.
+
+    Args:
+        source: an artifact folder (what executed, as audited when it was made), or an FP32 model
+            (what `quantize` would ask for first).
+        trust: accept files that can run code of their own.
+    """
+    return run_explain(source, trust=trust)
+
+
+def compare(
+    fp32: object,
+    artifact: str | Path,
+    *,
+    data: DataSource | None = None,
+    samples: int = 16,
+    trust: bool = False,
+    reporter: Reporter | None = None,
+) -> Comparison:
+    """Compare FP32 and INT8 layer by layer: the tensors in which they differ most come first.
+
+    Args:
+        fp32: the model the artifact was made from.
+        artifact: its folder.
+        data: where the inputs come from; None takes the data that the artifact was made with, and
+            draws random ones, with a warning, where those cannot be opened.
+        samples: how many samples.
+        trust: accept files that can run code of their own.
+        reporter: where to report to; None logs.
+
+    Raises:
+        UsageError: the artifact was made from another model.
+    """
+    return run_compare(fp32, str(artifact), data, samples, trust, reporter or LogReporter())
+
+
+def _text(given: object) -> str | None:
+    return str(given) if isinstance(given, str | Path) else None
+
+
+def _object(given: Any) -> Any:
+    return None if isinstance(given, str | Path) else given

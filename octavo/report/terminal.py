@@ -1,0 +1,181 @@
+"""Tables for the terminal, made from the same JSON forms that `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; where it is no terminal, lines are as long as they need to be."""
+    found = Console(stderr=stderr)
+    width = None if found.is_terminal else 1000
+    return Console(stderr=stderr, highlight=False, markup=False, width=width)
+
+
+def quantize_table(result: Row) -> Table:
+    """Return the table of `octavo quantize`."""
+    table = _table("", "FP32", "INT8", "")
+    accuracy, throughput = result["accuracy"], result["throughput"]
+    table.add_row(*_accuracy_row(accuracy, result))
+    if throughput:
+        table.add_row(*_throughput_row(throughput))
+        threads = throughput["cores_per_instance"]
+        plural = "s" if threads > 1 else ""
+        conditions = f"{threads} thread{plural}, batch {throughput['batch_size']}"
+        table.add_row("instance", "", "", conditions)
+    groups = result["groups"]
+    table.add_row("groups in INT8", "", f"{groups['int8']} of {groups['total']}", "")
+    table.add_row("evaluations", "", f"{result['evaluations']:g}", "")
+    cost = f"{result['seconds']:.0f} s, {result['peak_memory_mb']:.0f} MB"
+    table.add_row("spent", "", cost, "")
+    if result["artifact"]:
+        table.add_row("saved", "", result["saved"].upper(), _short(result["artifact"]))
+    return table
+
+
+def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
+    samples = accuracy["samples"]
+    kind = {"evaluation": "", "calibration": " calibration", "random": " random"}
+    sample_text = f" on {samples}{kind[result['evaluated_on']]} samples" if samples else ""
+    change = accuracy["change_relative"]
+    change_text = "" if change is None else f"{change:+.2%}, "
+    words = {"within": "within", "exceeded": "exceeds", "undecided": "undecided for", None: ""}
+    verdict = f"{words[accuracy['verdict']]} {result['tolerance']}"
+    return (
+        str(accuracy["metric"]),
+        number(accuracy["fp32"]),
+        number(accuracy["int8"]),
+        f"{change_text}{verdict}{sample_text}",
+    )
+
+
+def _throughput_row(throughput: Row) -> tuple[str, str, str, str]:
+    low, high = throughput["ratio_ci95"]
+    noise = " (noisy)" if throughput["noise"] else ""
+    return (
+        "samples/s",
+        f"{throughput['fp32']:.1f}",
+        f"{throughput['int8']:.1f}",
+        f"{throughput['ratio']:.2f}x ({low:.2f} to {high:.2f}){noise}",
+    )
+
+
+def benchmark_table(result: Row) -> Table:
+    """Return the table of `octavo benchmark`."""
+    table = _table("model", "samples/s", "p50 ms", "p99 ms", "")
+    models = [result["model"]] if "model" in result else [result["baseline"], result["candidate"]]
+    for model in models:
+        latency = model["latency_ms"]
+        table.add_row(
+            model["label"],
+            f"{model['throughput']:.1f}",
+            f"{latency['p50']:.3f}",
+            f"{latency['p99']:.3f}",
+            _ratio(result) if model is models[-1] else "",
+        )
+    return table
+
+
+def _ratio(result: Row) -> str:
+    if "ratio" not in result:
+        return ""
+    low, high = result["ratio_ci95"]
+    return f"{result['ratio']:.2f}x ({low:.2f} to {high:.2f})"
+
+
+def explain_table(result: Row) -> Table:
+    """Return the table of `octavo explain`."""
+    if result["basis"] == "plan":
+        table = _table("group", "kind", "planned", "share", "why")
+    else:
+        table = _table("group", "kind", "executed", "share", "kernels", "why")
+    for row in result["rows"]:
+        table.add_row(*_group_cells(row, audited=result["basis"] == "audit"))
+    return table
+
+
+def _group_cells(row: Row, *, audited: bool) -> list[str]:
+    share = f"{row['share']:.1%}" if row["macs"] else ""
+    why = row["reason"] or ""
+    if not audited:
+        return [row["id"], row["kind"], row["requested"], share, why]
+    kernels = ", ".join(dict.fromkeys(row["kernels"]))
+    return [row["id"], row["kind"], row["executed"], share, kernels, why]
+
+
+def compare_table(result: Row) -> Table:
+    """Return the table of `octavo compare`."""
+    table = _table("tensor", "SQNR dB", "group", "executed", "")
+    for row in result["rows"]:
+        sqnr = row["sqnr_db"]
+        table.add_row(
+            row["tensor"],
+            "equal" if sqnr is None else f"{sqnr:.1f}",
+            row["group"],
+            row["executed"],
+            "output" if row["is_output"] else "",
+        )
+    return table
+
+
+def doctor_table(result: Row) -> Table:
+    """Return the table of `octavo doctor`."""
+    table = _table("", "")
+    processor, cores, memory = result["processor"], result["cores"], result["memory"]
+    present = [name for name, there in processor["instructions"].items() if there]
+    table.add_row("processor", f"{processor['model']} ({processor['architecture']})")
+    table.add_row("instructions", ", ".join(present) or "none that matter here")
+    table.add_row("INT8", processor["int8"])
+    table.add_row(
+        "cores", f"{cores['available_cores']} of {cores['physical']}, {cores['threads']} threads"
+    )
+    table.add_row(
+        "memory",
+        f"{memory['available'] / 1e9:.1f} of {memory['total'] / 1e9:.1f} GB",
+    )
+    table.add_row("system", f"{result['system']}, Python {result['python']}")
+    for backend in result["backends"]:
+        table.add_row(backend["name"], _backend(backend))
+    for warning in result["warnings"]:
+        table.add_row("warning", warning)
+    return table
+
+
+def _backend(backend: Row) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in backend["versions"].items())
+    if backend["installed"]:
+        return f"{versions}: {backend['int8']}"
+    missing = ", ".join(backend["missing"])
+    return f"missing {missing}; run: {' && '.join(backend['install'])}"
+
+
+def number(value: float | None) -> str:
+    """Return a metric's value with four significant digits after the point where it is small."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.4g}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", justify=_justify(columns, index))
+    return table
+
+
+def _justify(columns: Sequence[str], index: int) -> Any:
+    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share", "SQNR dB"}
+    return "right" if columns[index] in numeric else "left"
+
+
+def _short(path: str) -> str:
+    """Return a path as seen from the current folder, where it lies below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

@@ -1,0 +1,85 @@
+"""The plans worth trying, best first: static ranges by several methods, then dynamic ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from octavo.graph import Graph
+from octavo.job import Approach as AskedApproach
+from octavo.job import QuantizeJob
+from octavo.plan import Plan, RangeMethod, Recipe
+from octavo.search.initial import Approach, InitialPlan, initial_plan
+
+AUTOMATIC: tuple[RangeMethod, ...] = ("minmax", "mse", "percentile")
+"""Range methods that `auto` tries in turn: from what clips nothing to what clips most."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan to build and to judge.
+
+    Attributes:
+        name: what reports call it.
+        plan: the format of every group.
+        reasons: why groups stay float, by group id.
+    """
+
+    name: str
+    plan: Plan
+    reasons: Mapping[str, str]
+
+    @property
+    def quantized(self) -> tuple[str, ...]:
+        """Ids of the groups that the plan asks to quantize."""
+        return tuple(name for name, form in self.plan.formats.items() if not form.is_float)
+
+
+def candidates(graph: Graph, job: QuantizeJob) -> tuple[Candidate, ...]:
+    """Return the plans that a job allows, in the order in which they should be tried.
+
+    Plans that quantize nothing are left out, and so are repetitions.
+
+    Raises:
+        UsageError: a pattern of the job matches no group, or forces one that has no INT8 form.
+    """
+    found: list[Candidate] = []
+    for candidate in _all(graph, job):
+        if candidate.quantized and candidate.plan not in [other.plan for other in found]:
+            found.append(candidate)
+    return tuple(found)
+
+
+def float_reasons(graph: Graph, job: QuantizeJob) -> Mapping[str, str]:
+    """Return why every group stays float, by group id, for a job without a candidate."""
+    return next(_all(graph, job)).reasons
+
+
+def _all(graph: Graph, job: QuantizeJob) -> Iterator[Candidate]:
+    for approach in _approaches(job.approach):
+        for recipe in _recipes(approach, job):
+            initial = _initial(graph, job, approach, recipe)
+            name = approach if approach == "dynamic" else f"{approach} {recipe.ranges}"
+            yield Candidate(name, initial.plan, initial.reasons)
+
+
+def _approaches(asked: AskedApproach) -> tuple[Approach, ...]:
+    return ("static", "dynamic") if asked == "auto" else (asked,)
+
+
+def _recipes(approach: Approach, job: QuantizeJob) -> tuple[Recipe, ...]:
+    if approach == "dynamic":
+        return (Recipe(),)
+    methods = AUTOMATIC if job.ranges == "auto" else (job.ranges,)
+    return tuple(Recipe(method, job.percentile) for method in methods)
+
+
+def _initial(graph: Graph, job: QuantizeJob, approach: Approach, recipe: Recipe) -> InitialPlan:
+    return initial_plan(
+        graph,
+        approach=approach,
+        recipe=recipe,
+        per_channel=job.per_channel,
+        float_patterns=job.float_patterns,
+        int8_patterns=job.int8_patterns,
+    )

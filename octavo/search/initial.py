@@ -1,0 +1,214 @@
+"""The plan to start from: what pays by itself in INT8, and what keeps INT8 between those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal, TypeAlias
+
+from octavo.errors import UsageError, nearest
+from octavo.graph import Graph, Group
+from octavo.plan import Compute, Format, Plan, Recipe, Scheme
+
+Approach: TypeAlias = Literal["static", "dynamic"]
+
+COMPUTES: Mapping[Approach, tuple[Compute, ...]] = {
+    "static": ("int8", "int8_weight"),
+    "dynamic": ("int8_dynamic", "int8_weight"),
+}
+
+
+@dataclass(frozen=True)
+class InitialPlan:
+    """A plan with a reason for every group that it leaves in float.
+
+    Attributes:
+        plan: the plan.
+        reasons: why, by group id.
+    """
+
+    plan: Plan
+    reasons: Mapping[str, str]
+
+
+def initial_plan(
+    graph: Graph,
+    *,
+    approach: Approach = "static",
+    recipe: Recipe | None = None,
+    per_channel: bool = True,
+    float_patterns: Sequence[str] = (),
+    int8_patterns: Sequence[str] = (),
+    refused: Mapping[str, str] | None = None,
+) -> InitialPlan:
+    """Quantize every group that gains by itself, and what lies between two of them.
+
+    Args:
+        graph: the model.
+        approach: `static` uses calibrated ranges, `dynamic` finds activation ranges at run time.
+        recipe: how ranges are made; goes into the plan.
+        per_channel: a weight scale per channel where the backend offers it.
+        float_patterns: shell patterns of groups or operators that stay float.
+        int8_patterns: shell patterns that are quantized even where it does not pay; they win over
+            `float_patterns`.
+        refused: reasons by group id, for groups that the caller keeps in float.
+
+    Raises:
+        UsageError: a pattern matches nothing, or an INT8 pattern a group without an INT8 form.
+    """
+    kept = match(graph, float_patterns)
+    forced = match(graph, int8_patterns)
+    chooser = _Chooser(graph, COMPUTES[approach], per_channel, frozenset(forced))
+    for name, pattern in kept.items():
+        chooser.reasons[name] = f"kept in float by the pattern {pattern!r}"
+    chooser.reasons.update(refused or {})
+    for name, pattern in forced.items():
+        _check_forced(graph.group_by_id[name], pattern, chooser)
+    chooser.run()
+    plan = Plan(formats=chooser.chosen, recipe=recipe or Recipe())
+    return InitialPlan(plan=plan, reasons=chooser.reasons)
+
+
+def match(graph: Graph, patterns: Sequence[str]) -> dict[str, str]:
+    """Return the pattern that each matched group matches, by group id.
+
+    Raises:
+        UsageError: a pattern matches no group and no operator.
+    """
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        names = [
+            group.id
+            for group in graph.groups
+            if any(fnmatchcase(name, pattern) for name in (group.id, *group.ops))
+        ]
+        if not names:
+            hint = nearest(pattern.strip("*"), graph.op_by_name)
+            raise UsageError(f"the pattern {pattern!r} matches no group of the model{hint}")
+        found.update(dict.fromkeys(names, pattern))
+    return found
+
+
+def wanted_tensors(graph: Graph, plans: Iterable[Plan]) -> dict[str, Scheme]:
+    """Return the activation tensors whose ranges the plans need, with the scheme they become."""
+    wanted: dict[str, Scheme] = {}
+    for plan in plans:
+        for group in graph.groups:
+            chosen = plan.format(group.id)
+            if chosen.compute != "int8":
+                continue
+            names = (*group.inputs, *group.outputs)
+            for name, scheme in zip(names, (*chosen.inputs, *chosen.outputs), strict=True):
+                if scheme is not None and (name not in wanted or not scheme.symmetric):
+                    wanted[name] = scheme
+    return wanted
+
+
+def _check_forced(group: Group, pattern: str, chooser: _Chooser) -> None:
+    if not group.formats:
+        raise UsageError(
+            f"the pattern {pattern!r} asks for INT8 in {group.id!r}, which has no such form: "
+            f"{group.refusal}"
+        )
+    chooser.reasons.pop(group.id, None)
+
+
+@dataclass
+class _Chooser:
+    """Chooses a format per group; `reasons` holds the groups that stay float."""
+
+    graph: Graph
+    computes: tuple[Compute, ...]
+    per_channel: bool
+    forced: frozenset[str]
+    reasons: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, Format] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Fill `chosen` and `reasons`."""
+        offered = {group.id: self._offered(group) for group in self.graph.groups}
+        active: set[str] = set()
+        for group in self.graph.groups:
+            if self._starts(group, offered[group.id], active, offered):
+                active.add(group.id)
+        for group in reversed(self.graph.groups):
+            if group.id in active and self._is_dead_end(group, active):
+                active.discard(group.id)
+                self.reasons[group.id] = "what it makes is only read in float"
+        for group in self.graph.groups:
+            if group.id in active:
+                self.chosen[group.id] = self._variant(group, offered[group.id], active)
+
+    def _offered(self, group: Group) -> list[Format]:
+        formats = [f for f in group.formats if f.compute in self.computes]
+        if self.per_channel:
+            return formats
+        plain = [replace(f, weight=f.weight.per_tensor) if f.weight else f for f in formats]
+        return [f for f in dict.fromkeys(plain) if f in group.formats] or formats
+
+    def _starts(
+        self,
+        group: Group,
+        formats: list[Format],
+        active: set[str],
+        offered: Mapping[str, list[Format]],
+    ) -> bool:
+        """Return whether a group is quantized, looking at what comes before it."""
+        if group.id in self.reasons:
+            return False
+        if not formats:
+            self.reasons[group.id] = self._why_not(group)
+            return False
+        if group.role == "compute" or group.id in self.forced:
+            return True
+        if self._integer_share(group, active, offered) >= 0.5:
+            return True
+        self.reasons[group.id] = "what it reads is float"
+        return False
+
+    def _why_not(self, group: Group) -> str:
+        others = [o.refused for o in group.options if o.format.compute in self.computes]
+        reason = next((text for text in others if text), None) or group.refusal
+        return reason or "dynamic quantization keeps values between matrix products in float"
+
+    def _integer_share(
+        self, group: Group, active: set[str], offered: Mapping[str, list[Format]]
+    ) -> float:
+        """Return the share of the values it reads that come out of INT8 groups."""
+        sizes = {name: self._size(name) for name in group.inputs}
+        integer = 0.0
+        for name, size in sizes.items():
+            producer = self.graph.producer.get(name)
+            if producer is not None and producer.id in active:
+                first = offered[producer.id][0]
+                index = producer.outputs.index(name)
+                integer += size if first.outputs[index] is not None else 0.0
+        return integer / max(1.0, sum(sizes.values()))
+
+    def _size(self, tensor: str) -> float:
+        shape = self.graph.tensors[tensor].shape
+        return float(math.prod(size or 1 for size in shape)) if shape else 1.0
+
+    def _readers(self, group: Group) -> list[Group]:
+        return [r for name in group.outputs for r in self.graph.consumers.get(name, ())]
+
+    def _is_dead_end(self, group: Group, active: set[str]) -> bool:
+        """Return whether INT8 ends here without having saved anything."""
+        if group.role == "compute" or group.id in self.forced:
+            return False
+        if any(reader.id in active for reader in self._readers(group)):
+            return False
+        read = sum(self._size(name) for name in group.inputs)
+        return sum(self._size(name) for name in group.outputs) * 2 > read
+
+    def _variant(self, group: Group, formats: list[Format], active: set[str]) -> Format:
+        """Return the best format, with float outputs where nobody reads integers."""
+        best = formats[0]
+        if all(scheme is None for scheme in best.outputs):
+            return best
+        if any(reader.id in active for reader in self._readers(group)):
+            return best
+        floating = replace(best, outputs=(None,) * len(best.outputs))
+        return floating if floating in formats else best

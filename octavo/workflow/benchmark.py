@@ -1,0 +1,110 @@
+"""Measuring models that are on disk, alone or against a baseline."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from octavo.bench import PairResult, SingleResult, measure_pair, measure_single
+from octavo.data import DataSource, open_dataset, random_dataset
+from octavo.errors import UsageError
+from octavo.model import TensorSpec
+from octavo.target import Target
+from octavo.workflow.batches import fixed_batch, sized
+from octavo.workflow.opened import Opened, open_any
+from octavo.workflow.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured.
+
+    Attributes:
+        measured: one model, or two in turns.
+    """
+
+    measured: SingleResult | PairResult
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `octavo benchmark --json` prints."""
+        return self.measured.to_json()
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """How to measure.
+
+    Attributes:
+        threads: threads of the one instance; None uses what the artifact was made for, else 1.
+        batch_size: samples of one call, unless the model's is fixed.
+        seconds: the time for measuring.
+        data: where the inputs come from; None draws random ones.
+        seed: of random inputs and of the bootstrap.
+        trust: accept files that can run code of their own.
+    """
+
+    threads: int | None = None
+    batch_size: int = 1
+    seconds: float = 10.0
+    data: DataSource | None = None
+    seed: int = 0
+    trust: bool = False
+
+
+def run_benchmark(
+    source: object, baseline: object | None, options: BenchmarkOptions, reporter: Reporter
+) -> Benchmark:
+    """Measure a model; see `octavo.benchmark`."""
+    model = open_any(source, trust=options.trust)
+    other = None if baseline is None else open_any(baseline, trust=options.trust)
+    if other is not None:
+        _check_same_inputs(model, other)
+    batch = _batch(model.model.inputs, options)
+    target = Target(threads=_threads(options, model, other))
+    with (
+        tempfile.TemporaryDirectory(prefix="octavo-") as place,
+        reporter.track(f"measuring for {options.seconds:g} s", None),
+    ):
+        reference = model.reference(Path(place) / "model", options.trust)
+        if other is None:
+            single = measure_single(
+                reference, batch, target, seconds=options.seconds, seed=options.seed
+            )
+            return Benchmark(single)
+        against = other.reference(Path(place) / "baseline", options.trust)
+        pair = measure_pair(
+            against, reference, batch, target, seconds=options.seconds, seed=options.seed
+        )
+        return Benchmark(pair)
+
+
+def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:
+    made_for = [one.artifact.manifest.threads for one in models if one and one.artifact]
+    return options.threads or next(iter(made_for), 1)
+
+
+def _batch(inputs: Sequence[TensorSpec], options: BenchmarkOptions) -> dict[str, Any]:
+    size = fixed_batch(inputs) or options.batch_size
+    dataset = (
+        random_dataset(inputs, size, options.seed)
+        if options.data is None
+        else open_dataset(options.data, inputs, role="evaluation", limit=size)
+    )
+    return sized(next(dataset.batches(size)).inputs, size)
+
+
+def _check_same_inputs(model: Opened, baseline: Opened) -> None:
+    ours = {(spec.name, spec.dtype) for spec in model.model.inputs}
+    theirs = {(spec.name, spec.dtype) for spec in baseline.model.inputs}
+    if ours != theirs:
+        raise UsageError(
+            f"{model.label!r} and {baseline.label!r} have different inputs "
+            f"({_names(model)} and {_names(baseline)}); compare forms of one model"
+        )
+
+
+def _names(opened: Opened) -> str:
+    return ", ".join(map(str, opened.model.inputs))

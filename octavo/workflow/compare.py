@@ -1,0 +1,196 @@
+"""Layer by layer: where the outputs of FP32 and INT8 part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from octavo.arrays import Array, Batch
+from octavo.artifact import Manifest
+from octavo.backends.base import Backend
+from octavo.data import Dataset, DataSource, Preprocess, Role, open_dataset, random_dataset
+from octavo.errors import OctavoError, UsageError
+from octavo.model import Model
+from octavo.target import Target
+from octavo.workflow.batches import fixed_batch, full_batches
+from octavo.workflow.opened import Opened, require_artifact, require_float
+from octavo.workflow.reporter import Reporter
+from octavo.workflow.setting import Setting, describe
+
+ROLES: tuple[Role, ...] = ("evaluation", "calibration")
+BATCH_SIZE = 4
+"""Samples whose tensors are held at a time, of both models."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One tensor of both models.
+
+    Attributes:
+        tensor: its name.
+        group: the group that makes it.
+        executed: the precision that group ran in.
+        sqnr_db: energy of the FP32 values over that of the difference, dB; None where they agree.
+        is_output: whether the model returns it.
+    """
+
+    tensor: str
+    group: str
+    executed: str
+    sqnr_db: float | None
+    is_output: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both models on the same samples.
+
+    Attributes:
+        differences: by SQNR, the smallest first.
+        samples: how many samples were compared.
+        data: what they are.
+    """
+
+    differences: Sequence[Difference]
+    samples: int
+    data: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `octavo compare --json` prints."""
+        rows = [vars(difference) for difference in self.differences]
+        return {"samples": self.samples, "data": self.data, "rows": rows}
+
+
+@dataclass
+class _Energy:
+    """Sums over all values of one tensor, float64."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, expected: Array, actual: Array) -> None:
+        exact = expected.astype(np.float64)
+        self.signal += float(np.square(exact).sum())
+        self.noise += float(np.square(exact - actual).sum())
+
+    @property
+    def sqnr_db(self) -> float | None:
+        if self.noise == 0:
+            return None
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+
+class _Capture:
+    """An observer that keeps the tensors of one batch."""
+
+    def __init__(self, tensors: Collection[str]) -> None:
+        self.tensors = tensors
+        self._parts: dict[str, list[Array]] = {name: [] for name in tensors}
+
+    def update(self, tensor: str, values: Array) -> None:
+        self._parts[tensor].append(np.array(values))
+
+    def __getitem__(self, tensor: str) -> Array:
+        parts = self._parts[tensor]
+        return np.concatenate(parts) if parts[0].ndim else parts[0]
+
+
+def run_compare(
+    fp32: object,
+    artifact: str,
+    data: DataSource | None,
+    samples: int,
+    trust: bool,
+    reporter: Reporter,
+) -> Comparison:
+    """Compare an FP32 model with an artifact made from it; see `octavo.compare`."""
+    original = require_float(fp32, trust=trust)
+    opened, made = require_artifact(artifact, trust=trust)
+    dataset = _dataset(original, made.manifest, data, samples, reporter)
+    setting = _describe(original, dataset)
+    if setting.graph.fingerprint != made.manifest.fingerprint:
+        raise UsageError(
+            f"{opened.label!r} was not made from {original.label!r} as it is now, but from a model "
+            f"named {made.manifest.source['name']!r} of other content; give that model"
+        )
+    energies = _measure(setting, original.backend, opened.model, dataset, reporter)
+    executed = {str(row["id"]): str(row["executed"]) for row in made.manifest.groups}
+    rows = [_difference(setting, name, energy, executed) for name, energy in energies.items()]
+    rows.sort(key=lambda row: math.inf if row.sqnr_db is None else row.sqnr_db)
+    return Comparison(rows, dataset.size or samples, dataset.name)
+
+
+def _dataset(
+    original: Opened, manifest: Manifest, data: DataSource | None, samples: int, reporter: Reporter
+) -> Dataset:
+    inputs, preprocess = original.model.inputs, Preprocess(**manifest.preprocessing)
+    if data is not None:
+        return open_dataset(data, inputs, role="evaluation", limit=samples, preprocess=preprocess)
+    for role in ROLES:
+        recorded = manifest.job.get(role)
+        if not isinstance(recorded, str) or not _is_plain(recorded):
+            continue
+        try:
+            return open_dataset(recorded, inputs, role=role, limit=samples, preprocess=preprocess)
+        except OctavoError as error:
+            reporter.say(f"the {role} data of the artifact cannot be opened: {error}")
+    reporter.warn("no data: the models are compared on random numbers; give --data")
+    return random_dataset(inputs, samples)
+
+
+def _is_plain(source: str) -> bool:
+    """Return whether a specification names data only: one from a manifest must not run code."""
+    return source.startswith(("digits", "images:", "npz:")) or Path(source).exists()
+
+
+def _describe(original: Opened, dataset: Dataset) -> Setting:
+    size = fixed_batch(original.model.inputs) or 1
+    sample = next(full_batches(dataset, size, size)).inputs
+    return describe(original.backend, original.model, 1, sample)
+
+
+def _measure(
+    setting: Setting, backend: Backend, int8: Model, dataset: Dataset, reporter: Reporter
+) -> dict[str, _Energy]:
+    tensors = [
+        name
+        for group in setting.graph.groups
+        for name in group.outputs
+        if setting.graph.tensors[name].dtype == "float32"
+    ]
+    energies = {name: _Energy() for name in tensors}
+    with reporter.track("comparing", dataset.size) as advance:
+        for batch in full_batches(dataset, BATCH_SIZE, setting.fixed):
+            expected = _captured(backend, setting.model, tensors, batch.inputs, setting.work)
+            actual = _captured(backend, int8, tensors, batch.inputs, setting.work)
+            for name in tensors:
+                energies[name].add(expected[name], actual[name])
+            advance(batch.samples)
+    return energies
+
+
+def _captured(
+    backend: Backend, model: Model, tensors: Sequence[str], batch: Batch, target: Target
+) -> _Capture:
+    capture = _Capture(tensors)
+    backend.observe(model, [batch], capture, target)
+    return capture
+
+
+def _difference(
+    setting: Setting, name: str, energy: _Energy, executed: Mapping[str, str]
+) -> Difference:
+    group = setting.graph.producer[name].id
+    sqnr = energy.sqnr_db
+    return Difference(
+        tensor=name,
+        group=group,
+        executed=executed.get(group, "fp32"),
+        sqnr_db=sqnr,
+        is_output=name in setting.graph.outputs,
+    )

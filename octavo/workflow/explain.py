@@ -1,0 +1,71 @@
+"""Every group of a model: the precision it runs in, its share of the work, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from octavo.data import random_dataset
+from octavo.job import QuantizeJob
+from octavo.search.candidates import candidates, float_reasons
+from octavo.workflow.batches import fixed_batch
+from octavo.workflow.opened import Opened, open_any
+from octavo.workflow.setting import describe
+from octavo.workflow.trial import group_rows
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Rows about groups.
+
+    Attributes:
+        source: the model.
+        basis: `audit`: read back from the runtime when the artifact was made; `plan`: what
+            `quantize` would ask for.
+        groups: one row per group, in the model's order.
+    """
+
+    source: str
+    basis: Literal["audit", "plan"]
+    groups: Sequence[Mapping[str, Any]]
+
+    @property
+    def int8(self) -> int:
+        """How many groups execute, or would be asked to execute, in INT8."""
+        key = "executed" if self.basis == "audit" else "requested"
+        return sum(str(row[key]).startswith("int8") for row in self.groups)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `octavo explain --json` prints."""
+        return {
+            "source": self.source,
+            "basis": self.basis,
+            "groups": {"total": len(self.groups), "int8": self.int8},
+            "rows": [dict(row) for row in self.groups],
+        }
+
+
+def run_explain(source: object, *, trust: bool) -> Explanation:
+    """Explain an artifact or an FP32 model; see `octavo.explain`."""
+    opened = open_any(source, trust=trust)
+    if opened.artifact is not None:
+        return Explanation(opened.label, "audit", opened.artifact.manifest.groups)
+    return Explanation(opened.label, "plan", _planned(opened))
+
+
+def _planned(opened: Opened) -> list[dict[str, Any]]:
+    inputs = opened.model.inputs
+    size = fixed_batch(inputs) or 1
+    sample = next(random_dataset(inputs, size).batches(size)).inputs
+    setting = describe(opened.backend, opened.model, 1, sample)
+    job = QuantizeJob()
+    first = next(iter(candidates(setting.graph, job)), None)
+    reasons = first.reasons if first else float_reasons(setting.graph, job)
+    rows = group_rows(setting.graph, (), reasons)
+    if first is None:
+        return rows
+    return [
+        row | {"requested": first.plan.format(str(row["id"])).compute, "executed": None}
+        for row in rows
+    ]

@@ -1,0 +1,178 @@
+"""Opening the data of a run, and saying plainly what is missing or doubtful about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from octavo.arrays import Array
+from octavo.data import (
+    CheckedDataset,
+    Dataset,
+    DataSource,
+    Preprocess,
+    Role,
+    input_ranges,
+    open_dataset,
+    overlap,
+    random_dataset,
+    suspicious_ranges,
+)
+from octavo.data.images import ImageFolder
+from octavo.errors import UsageError
+from octavo.job import Preprocessing, QuantizeJob
+from octavo.model import TensorSpec
+from octavo.workflow.batches import fixed_batch, sized
+from octavo.workflow.evaluate import MetricSource, Predict
+from octavo.workflow.reporter import Reporter
+
+RANDOM_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Given:
+    """What only Python can give; None where the job's text says it.
+
+    Attributes:
+        model: a framework's own object.
+        calibration: batches or a data set.
+        evaluation: batches or a data set.
+        metric: a function from outputs and labels to one score per sample.
+        evaluate: takes a loaded model and returns its score.
+        higher_is_better: the direction of that score.
+    """
+
+    model: object = None
+    calibration: DataSource | None = None
+    evaluation: DataSource | None = None
+    metric: MetricSource | None = None
+    evaluate: Callable[[Predict], float] | None = None
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of one run.
+
+    Attributes:
+        calibration: where ranges come from.
+        evaluation: what both models are judged on.
+        evaluated_on: `evaluation` data of their own, the `calibration` data, or `random` data.
+    """
+
+    calibration: Dataset
+    evaluation: Dataset
+    evaluated_on: Literal["evaluation", "calibration", "random"]
+
+    def sample(self, inputs: Sequence[TensorSpec], size: int) -> Mapping[str, Array]:
+        """Return the inputs of one forward of `size` samples, or of the model's fixed size."""
+        first = next(iter(self.evaluation.batches(size)))
+        return sized(first.inputs, fixed_batch(inputs) or size)
+
+
+def open_run_data(
+    job: QuantizeJob, given: Given, inputs: Sequence[TensorSpec], reporter: Reporter
+) -> RunData:
+    """Open calibration and evaluation data, with a stand-in and a warning for what is missing.
+
+    Raises:
+        DataError: data cannot be read, are empty, or do not fit the model.
+        UsageError: the two overlap and the job does not allow it, or a preprocessing that was asked
+            for would not be used.
+    """
+    calibration = _open(
+        given.calibration, job.calibration, "calibration", job.calibration_samples, job, inputs
+    )
+    evaluation = _open(
+        given.evaluation, job.evaluation, "evaluation", job.evaluation_samples, job, inputs
+    )
+    _check_preprocessing(job, calibration, evaluation)
+    if calibration and evaluation:
+        _check_overlap(job, calibration, evaluation, reporter)
+    _check_ranges(calibration, evaluation, reporter)
+    return _complete(job, given, inputs, calibration, evaluation, reporter)
+
+
+def _open(
+    given: DataSource | None,
+    text: str | None,
+    role: Role,
+    limit: int | None,
+    job: QuantizeJob,
+    inputs: Sequence[TensorSpec],
+) -> CheckedDataset | None:
+    source = text if given is None else given
+    if source is None:
+        return None
+    preprocess = Preprocess(**job.preprocessing.model_dump())
+    return open_dataset(source, inputs, role=role, limit=limit, preprocess=preprocess)
+
+
+def _check_preprocessing(job: QuantizeJob, *datasets: CheckedDataset | None) -> None:
+    opened = [dataset for dataset in datasets if dataset is not None]
+    if job.preprocessing == Preprocessing() or not opened:
+        return
+    if not any(isinstance(dataset.source, ImageFolder) for dataset in opened):
+        raise UsageError(
+            "preprocessing is for image folders, and none was given; prepare other data yourself"
+        )
+
+
+def _check_overlap(
+    job: QuantizeJob, calibration: CheckedDataset, evaluation: CheckedDataset, reporter: Reporter
+) -> None:
+    common = overlap(calibration, evaluation)
+    if not common:
+        return
+    if not job.allow_overlap:
+        raise UsageError(
+            f"{common} of the evaluation samples are in the calibration data too, which flatters "
+            "INT8; give other data, or accept it with --allow-overlap (allow_overlap=True)"
+        )
+    reporter.warn(f"{common} of the evaluation samples are in the calibration data too")
+
+
+def _check_ranges(
+    calibration: Dataset | None, evaluation: Dataset | None, reporter: Reporter
+) -> None:
+    first, second = calibration or evaluation, evaluation if calibration else None
+    if first is not None:
+        ranges = input_ranges(second) if second is not None else None
+        for warning in suspicious_ranges(input_ranges(first), ranges):
+            reporter.warn(warning)
+
+
+def _complete(
+    job: QuantizeJob,
+    given: Given,
+    inputs: Sequence[TensorSpec],
+    calibration: Dataset | None,
+    evaluation: Dataset | None,
+    reporter: Reporter,
+) -> RunData:
+    shapes = _shapes(evaluation)
+    if calibration is None:
+        calibration = random_dataset(inputs, RANDOM_SAMPLES, job.seed, shapes=shapes)
+        reporter.warn(
+            "NO CALIBRATION DATA: the ranges come from random numbers, so that the speed is real "
+            "and the accuracy is not; give calibration data before you use the model"
+        )
+        if evaluation is None:
+            other = random_dataset(inputs, RANDOM_SAMPLES, job.seed + 1)
+            return RunData(calibration, other, "random")
+    if evaluation is not None:
+        return RunData(calibration, evaluation, "evaluation")
+    if given.evaluate is None:
+        reporter.warn(
+            "no evaluation data: the models are compared on the calibration data, which flatters "
+            "INT8; give evaluation data for a verdict that holds"
+        )
+    return RunData(calibration, calibration, "calibration")
+
+
+def _shapes(dataset: Dataset | None) -> dict[str, tuple[int, ...]]:
+    if dataset is None:
+        return {}
+    first = next(iter(dataset.batches(1)))
+    return {name: tuple(array.shape) for name, array in first.inputs.items()}

@@ -1,0 +1,111 @@
+"""Speed on the target: saved models in pinned processes, FP32 and INT8 in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from octavo.bench import ModelRef, PairResult, measure_pair
+from octavo.model import Model
+from octavo.workflow.reporter import Reporter
+from octavo.workflow.setting import Setting
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """INT8 against every FP32 form of the model.
+
+    Attributes:
+        pairs: what was measured, by the name of the baseline; `default` is always there.
+    """
+
+    pairs: Mapping[str, PairResult]
+
+    @property
+    def faster(self) -> bool:
+        """Whether INT8 is faster than each baseline beyond the noise of the measurement."""
+        return all(pair.ratio_ci95[0] > 1.0 for pair in self.pairs.values())
+
+    @property
+    def ratios(self) -> list[float]:
+        """The speed of INT8 over that of each baseline."""
+        return [pair.ratio for pair in self.pairs.values()]
+
+    @property
+    def noise(self) -> list[str]:
+        """What may have disturbed the measurement."""
+        reasons = [reason for pair in self.pairs.values() for reason in pair.noise.reasons]
+        return list(dict.fromkeys(reasons))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready form; the ratios to other baselines are under `baselines`."""
+        main = self.pairs["default"]
+        others = {
+            name: {
+                "fp32": pair.baseline.throughput,
+                "ratio": pair.ratio,
+                "ratio_ci95": list(pair.ratio_ci95),
+            }
+            for name, pair in self.pairs.items()
+            if name != "default"
+        }
+        return {
+            "fp32": main.baseline.throughput,
+            "int8": main.candidate.throughput,
+            "ratio": main.ratio,
+            "ratio_ci95": list(main.ratio_ci95),
+            "instances": main.instances,
+            "cores_per_instance": main.cores_per_instance,
+            "batch_size": main.batch_size,
+            "noise": self.noise,
+            **({"baselines": others} if others else {}),
+        }
+
+
+def save_baselines(setting: Setting, place: Path, trust: bool) -> dict[str, ModelRef]:
+    """Save every FP32 form of the model below `place`, `default` first."""
+    forms = {"default": setting.model} | dict(
+        setting.backend.baselines(setting.model, setting.target)
+    )
+    return {
+        name: save_model(setting, model, place / f"fp32-{name}", f"FP32 {name}", trust)
+        for name, model in forms.items()
+    }
+
+
+def save_model(setting: Setting, model: Model, folder: Path, label: str, trust: bool) -> ModelRef:
+    """Save a model into a new folder, to be measured from there."""
+    folder.mkdir()
+    setting.backend.save(model, folder)
+    return ModelRef(setting.backend.name, folder, label, trust=trust)
+
+
+def measure_against(
+    baselines: Mapping[str, ModelRef],
+    candidate: ModelRef,
+    setting: Setting,
+    seconds: float,
+    seed: int,
+    reporter: Reporter,
+) -> Throughput:
+    """Measure a model in turns with each baseline.
+
+    Args:
+        baselines: saved FP32 models by name.
+        candidate: the saved INT8 model.
+        setting: the target and the inputs of every call.
+        seconds: the time for each pair.
+        seed: of the bootstrap.
+        reporter: is told the progress.
+    """
+    pairs = {}
+    for name, baseline in baselines.items():
+        against = "" if len(baselines) == 1 else f" against FP32 {name}"
+        title = f"measuring{against} for up to {seconds:g} s"
+        with reporter.track(title, None):
+            pairs[name] = measure_pair(
+                baseline, candidate, setting.sample, setting.target, seconds=seconds, seed=seed
+            )
+    return Throughput(pairs)

@@ -1,0 +1,79 @@
+"""A model the user names: an artifact of ours, or an FP32 model of any framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from octavo.artifact import Artifact, is_artifact, open_artifact
+from octavo.backends.base import Backend
+from octavo.backends.registry import find_backend, get_backend
+from octavo.bench import ModelRef
+from octavo.errors import UsageError
+from octavo.model import Model
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model with its backend, and the artifact it came from.
+
+    Attributes:
+        label: what reports call it.
+        backend: runs it.
+        model: the model.
+        artifact: None for an FP32 model.
+    """
+
+    label: str
+    backend: Backend
+    model: Model
+    artifact: Artifact | None
+
+    def reference(self, place: Path, trust: bool) -> ModelRef:
+        """Return it as a model on disk; what is not yet saved by us is saved into `place`."""
+        if self.artifact is not None:
+            return ModelRef(self.backend.name, self.artifact.model_folder, self.label, trust=trust)
+        place.mkdir()
+        self.backend.save(self.model, place)
+        return ModelRef(self.backend.name, place, self.label, trust=trust)
+
+
+def open_any(source: object, *, trust: bool) -> Opened:
+    """Open an artifact folder or an FP32 model.
+
+    Raises:
+        ArtifactError: the artifact is damaged.
+        ModelError: it is neither, or cannot be read.
+    """
+    if isinstance(source, str | Path) and is_artifact(Path(source)):
+        artifact = open_artifact(Path(source))
+        backend = get_backend(artifact.manifest.backend)
+        model = backend.restore(artifact.model_folder, trust=trust)
+        return Opened(str(source), backend, model, artifact)
+    backend = find_backend(source)
+    model = backend.load(source, trust=trust)
+    label = str(source) if isinstance(source, str | Path) else type(source).__qualname__
+    return Opened(label, backend, model, None)
+
+
+def require_artifact(folder: str | Path, *, trust: bool) -> tuple[Opened, Artifact]:
+    """Open an artifact folder.
+
+    Raises:
+        ArtifactError: it is none, or damaged.
+    """
+    artifact = open_artifact(Path(folder))
+    opened = open_any(folder, trust=trust)
+    return opened, artifact
+
+
+def require_float(source: object, *, trust: bool) -> Opened:
+    """Open an FP32 model.
+
+    Raises:
+        UsageError: it is an artifact.
+    """
+    opened = open_any(source, trust=trust)
+    if opened.artifact is not None:
+        raise UsageError(f"{opened.label!r} is an artifact; the FP32 model is needed here")
+    return opened

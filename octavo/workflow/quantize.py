@@ -1,0 +1,213 @@
+"""From an FP32 model to an INT8 artifact: the steps of `octavo.quantize` in their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import octavo
+from octavo.artifact import Manifest, check_output, is_artifact
+from octavo.backends.base import Backend
+from octavo.backends.registry import find_backend
+from octavo.errors import ExitCode, UsageError
+from octavo.job import QuantizeJob
+from octavo.loaded import ready
+from octavo.model import Model
+from octavo.plan import Plan
+from octavo.search.candidates import Candidate, candidates, float_reasons
+from octavo.search.initial import wanted_tensors
+from octavo.workflow.calibrate import calibrate
+from octavo.workflow.inputs import Given, RunData, open_run_data
+from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
+from octavo.workflow.measure import save_baselines
+from octavo.workflow.reporter import NotingReporter, Reporter
+from octavo.workflow.result import Result, peak_memory_mb
+from octavo.workflow.search import Judge, Outcome, search
+from octavo.workflow.setting import Setting, describe, source_record
+from octavo.workflow.trial import Trial, group_rows
+from octavo.workspace import MEGABYTE, folder_size, require_space, workspace
+
+
+def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
+    """Carry out a job; see `octavo.quantize`."""
+    started = time.monotonic()
+    notes = NotingReporter(reporter)
+    output = check_output(Path(job.output)) if job.output else None
+    backend, model = load_source(job, given)
+    data = open_run_data(job, given, model.inputs, notes)
+    check_metric(job, given, data)
+    sample = data.sample(model.inputs, job.benchmark_batch_size)
+    setting = describe(backend, model, job.threads, sample)
+    plans = candidates(setting.graph, job)
+    _check_granularity(job, plans, notes)
+    with workspace(output) as place:
+        outcome, judging = _find(job, given, setting, data, plans, place, notes)
+    manifest = _manifest(job, setting, data, judging, outcome, notes, time.monotonic() - started)
+    result = _result(job, setting, outcome, manifest)
+    notes.say(result.reason)
+    return result.save(output) if output else result
+
+
+def _check_granularity(job: QuantizeJob, plans: tuple[Candidate, ...], reporter: Reporter) -> None:
+    if job.per_channel:
+        return
+    weights = {name: plan.plan.format(name).weight for plan in plans for name in plan.quantized}
+    kept = [name for name, scheme in weights.items() if scheme and scheme.axis is not None]
+    if kept:
+        reporter.warn(f"one weight scale per tensor is not offered for {', '.join(kept)}")
+
+
+def load_source(job: QuantizeJob, given: Given) -> tuple[Backend, Model]:
+    """Load the model that a job names or that Python gave.
+
+    Raises:
+        UsageError: there is neither, or it is an artifact.
+        ModelError: it cannot be read.
+    """
+    source = job.source if given.model is None else given.model
+    if source is None:
+        raise UsageError("no model was given; name a file, or set 'source' in the job file")
+    if isinstance(source, str) and is_artifact(Path(source)):
+        raise UsageError(f"{source!r} is an artifact already; give the FP32 model it was made from")
+    backend = find_backend(source)
+    return backend, backend.load(source, trust=job.trust)
+
+
+def _find(
+    job: QuantizeJob,
+    given: Given,
+    setting: Setting,
+    data: RunData,
+    plans: tuple[Candidate, ...],
+    place: Path,
+    reporter: Reporter,
+) -> tuple[Outcome, Judging]:
+    baselines = save_baselines(setting, place, job.trust)
+    size = folder_size(place)
+    # a candidate to measure and the final artifact, neither larger than FP32
+    require_space(place, 2 * size)
+    reporter.say(f"about {3 * size // MEGABYTE + 1} MB on disk while working")
+    announce_time(setting, job, data, reporter)
+    judging = evaluate_fp32(setting, job, given, data, reporter)
+    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
+    statistics = (
+        calibrate(setting, data.calibration, schemes, job.batch_size, reporter) if schemes else None
+    )
+    judge = Judge(
+        setting,
+        job,
+        judging.fp32,
+        judging.evaluator,
+        judging.samples,
+        given.evaluate is not None or data.evaluated_on != "random",
+        baselines,
+        place,
+        reporter,
+    )
+    return search(plans, statistics, judge), judging
+
+
+def _keeps_int8(outcome: Outcome) -> bool:
+    return outcome.best is not None and outcome.exit_code != ExitCode.NOT_FASTER
+
+
+def _manifest(
+    job: QuantizeJob,
+    setting: Setting,
+    data: RunData,
+    judging: Judging,
+    outcome: Outcome,
+    notes: NotingReporter,
+    seconds: float,
+) -> Manifest:
+    best = outcome.best
+    kept = best if _keeps_int8(outcome) else None
+    reasons = best.candidate.reasons if best else float_reasons(setting.graph, job)
+    measurements = {
+        "accuracy": _accuracy(best, judging),
+        "throughput": best.throughput.to_json() if best and best.throughput else None,
+        "evaluations": float(len(outcome.trials)),
+        "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "groups": {"total": len(setting.graph.groups), "int8": best.executed if best else 0},
+        "evaluated_on": data.evaluated_on,
+        "tolerance": str(job.tolerance),
+    }
+    return Manifest(
+        octavo=octavo.__version__,
+        backend=setting.backend.name,
+        source=source_record(setting.model),
+        fingerprint=setting.graph.fingerprint,
+        plan=kept.candidate.plan if kept else Plan(),
+        ranges=kept.ranges if kept else {},
+        job=job.to_json(),
+        preprocessing=job.preprocessing.model_dump(mode="json"),
+        versions=_versions(setting.backend),
+        cpu=setting.target.cpu.model,
+        threads=job.threads,
+        measurements=measurements,
+        groups=group_rows(setting.graph, kept.audits if kept else (), _reasons(outcome, reasons)),
+        trials=outcome.trials,
+        notes=tuple(notes.notes),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _reasons(outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    if outcome.best is None or _keeps_int8(outcome):
+        return reasons
+    slower = "INT8 was not measured faster than FP32"
+    return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slower)
+
+
+def _accuracy(best: Trial | None, judging: Judging) -> dict[str, Any]:
+    if best is not None:
+        return best.accuracy.to_json()
+    fp32 = judging.fp32
+    return {
+        "fp32": fp32.value,
+        "int8": None,
+        "change_relative": None,
+        "metric": fp32.metric,
+        "higher_is_better": fp32.higher_is_better,
+        "samples": fp32.samples,
+        "verdict": None,
+    }
+
+
+def _versions(backend: Backend) -> dict[str, str]:
+    return {"octavo": octavo.__version__, **backend.versions()}
+
+
+def _result(job: QuantizeJob, setting: Setting, outcome: Outcome, manifest: Manifest) -> Result:
+    best = outcome.best
+    int8 = best is not None and _keeps_int8(outcome)
+    model = best.model if best is not None and int8 else setting.model
+    return Result(
+        model=ready(model, job.threads, manifest),
+        saved="int8" if int8 else "fp32",
+        exit_code=outcome.exit_code,
+        reason=_reason(job, outcome),
+        manifest=manifest,
+        write=lambda folder: setting.backend.save(model, folder),
+    )
+
+
+def _reason(job: QuantizeJob, outcome: Outcome) -> str:
+    best = outcome.best
+    if best is None:
+        return "no group of the model can be quantized: the float model was kept"
+    if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
+        return (
+            f"no plan stayed within {job.tolerance} of FP32: the most accurate INT8 model was kept "
+            f"({best.candidate.name})"
+        )
+    if outcome.exit_code == ExitCode.NOT_FASTER:
+        return "INT8 was not measured faster than FP32: the float model was kept"
+    if best.accuracy.verdict == "undecided":
+        loss = f"the data cannot tell whether it is within {job.tolerance}"
+        return f"INT8 is faster, and {loss} ({best.candidate.name})"
+    return f"INT8 is within {job.tolerance} of FP32 and faster ({best.candidate.name})"

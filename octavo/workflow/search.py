@@ -1,0 +1,140 @@
+"""Trying plans until one is accurate and faster; the best one is kept in any case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from octavo.bench import ModelRef
+from octavo.errors import DataError, ExitCode, NonFiniteError
+from octavo.job import QuantizeJob
+from octavo.measure import Statistics
+from octavo.model import Model
+from octavo.search.candidates import Candidate
+from octavo.search.initial import wanted_tensors
+from octavo.workflow.calibrate import plan_ranges
+from octavo.workflow.evaluate import Evaluation, Evaluator
+from octavo.workflow.measure import Throughput, measure_against, save_model
+from octavo.workflow.reporter import Reporter
+from octavo.workflow.setting import Setting
+from octavo.workflow.trial import Trial, audit
+from octavo.workflow.verdict import judge
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Everything that plans are judged by.
+
+    Attributes:
+        setting: the float model and its target.
+        job: tolerance and time.
+        fp32: the float model's evaluation.
+        evaluator: evaluates a model.
+        samples: how many samples an evaluation has, None where that is not known.
+        real: whether the samples are data and not random numbers.
+        baselines: the saved FP32 models.
+        place: a folder for models that are measured.
+        reporter: is told the progress.
+    """
+
+    setting: Setting
+    job: QuantizeJob
+    fp32: Evaluation
+    evaluator: Evaluator
+    samples: int | None
+    real: bool
+    baselines: Mapping[str, ModelRef]
+    place: Path
+    reporter: Reporter
+
+    def evaluate(self, model: Model, title: str) -> Evaluation:
+        """Evaluate a model built from the float one; outputs that are not finite score NaN."""
+        with self.reporter.track(title, self.samples) as advance:
+            try:
+                return self.evaluator(self.setting.open(model), advance)
+            except NonFiniteError as error:
+                self.reporter.warn(f"{title}: {error}")
+                return replace(self.fp32, value=math.nan, scores=None)
+
+    def measure(self, trial: Trial) -> Throughput:
+        """Measure a trial's model in turns with the float model."""
+        folder = self.place / trial.candidate.name.replace(" ", "-")
+        label = f"INT8 {trial.candidate.name}"
+        saved = save_model(self.setting, trial.model, folder, label, self.job.trust)
+        return measure_against(
+            self.baselines, saved, self.setting, self.job.seconds, self.job.seed, self.reporter
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the search found.
+
+    Attributes:
+        best: the trial that was kept; None when there was nothing to quantize.
+        trials: one row per plan that was tried.
+        exit_code: done, tolerance not reached, or not faster.
+    """
+
+    best: Trial | None
+    trials: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    exit_code: ExitCode = ExitCode.NOT_FASTER
+
+
+def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: Judge) -> Outcome:
+    """Try plans in turn and stop at the first that is within the tolerance and faster.
+
+    A plan that only has other ranges than one that was accurate and not faster is passed over: it
+    executes the same kernels.
+
+    Args:
+        plans: in the order in which to try them.
+        statistics: of the calibration data; None where no plan needs ranges.
+        judge_by: what they are judged by.
+    """
+    best: Trial | None = None
+    trials: list[Trial] = []
+    slow: list[Mapping[str, Any]] = []
+    for candidate in plans:
+        if candidate.plan.formats in slow:
+            continue
+        trial = _try(candidate, statistics, judge_by)
+        if trial.accuracy.reached:
+            trial = trial.measured(judge_by.measure(trial))
+        trials.append(trial)
+        best = trial if best is None or trial.better_than(best) else best
+        if trial.good:
+            break
+        if trial.accuracy.reached:
+            slow.append(candidate.plan.formats)
+    return _outcome(best, trials, judge_by)
+
+
+def _outcome(best: Trial | None, trials: Sequence[Trial], judge_by: Judge) -> Outcome:
+    if best is None:
+        return Outcome(None)
+    final = best if best.throughput else best.measured(judge_by.measure(best))
+    rows = [(final if trial is best else trial).to_json() for trial in trials]
+    if not final.accuracy.reached:
+        return Outcome(final, rows, ExitCode.TOLERANCE_NOT_REACHED)
+    return Outcome(final, rows, ExitCode.DONE if final.good else ExitCode.NOT_FASTER)
+
+
+def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
+    setting = judge_by.setting
+    schemes = wanted_tensors(setting.graph, [candidate.plan])
+    if schemes and statistics is None:
+        raise DataError(f"the plan {candidate.name!r} needs ranges and nothing was calibrated")
+    ranges = (
+        plan_ranges(statistics, setting.graph, candidate.plan.recipe, schemes)
+        if statistics is not None and schemes
+        else {}
+    )
+    built = setting.backend.build(setting.model, candidate.plan, ranges, setting.target)
+    audits = audit(setting, candidate, built)
+    int8 = judge_by.evaluate(built, f"evaluating {candidate.name}")
+    accuracy = judge(judge_by.fp32, int8, judge_by.job.tolerance, real=judge_by.real)
+    return Trial(candidate, ranges, built, audits, accuracy)

@@ -1,0 +1,111 @@
+"""One plan tried for real: built, audited, judged on the data and measured on the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from octavo.backends.base import Audit, Ranges
+from octavo.graph import Graph
+from octavo.model import Model
+from octavo.plan import FP32
+from octavo.search.candidates import Candidate
+from octavo.workflow.measure import Throughput
+from octavo.workflow.setting import Setting
+from octavo.workflow.verdict import Accuracy
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one plan gave.
+
+    Attributes:
+        candidate: the plan.
+        ranges: the activation ranges that were built in.
+        model: the INT8 model.
+        audits: what every group really executed.
+        accuracy: both models judged.
+        throughput: both models measured; None where accuracy already decided.
+    """
+
+    candidate: Candidate
+    ranges: Ranges
+    model: Model
+    audits: Sequence[Audit]
+    accuracy: Accuracy
+    throughput: Throughput | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether it is within the tolerance and faster."""
+        return self.accuracy.reached and self.throughput is not None and self.throughput.faster
+
+    @property
+    def executed(self) -> int:
+        """How many groups executed in INT8."""
+        return sum(audit.executed.startswith("int8") for audit in self.audits)
+
+    def measured(self, throughput: Throughput) -> Trial:
+        """Return it with its speed."""
+        return replace(self, throughput=throughput)
+
+    def better_than(self, other: Trial) -> bool:
+        """Whether it is the one to keep: the tolerance first; then speed with it, else accuracy."""
+        return self._rank > other._rank
+
+    @property
+    def _rank(self) -> tuple[bool, bool, float]:
+        if self.accuracy.reached:
+            ratios = self.throughput.ratios if self.throughput else [0.0]
+            return True, self.good, min(ratios)
+        value = self.accuracy.int8 if self.accuracy.higher_is_better else -self.accuracy.int8
+        return False, False, -math.inf if math.isnan(value) else value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row of the manifest and of `quantize --json`."""
+        return {
+            "plan": self.candidate.name,
+            "groups_int8": self.executed,
+            "accuracy": self.accuracy.to_json(),
+            "throughput": self.throughput.to_json() if self.throughput else None,
+        }
+
+
+def audit(setting: Setting, candidate: Candidate, built: Model) -> tuple[Audit, ...]:
+    """Return what every group of `built` executes on the target."""
+    found = setting.backend.audit(
+        setting.model, candidate.plan, built, setting.sample, setting.target
+    )
+    return tuple(found)
+
+
+def group_rows(
+    graph: Graph, audits: Sequence[Audit], reasons: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return one row per group: what was asked, what executed, its share of the work, and why.
+
+    Args:
+        graph: the float model.
+        audits: what executed; empty for a model that stayed float.
+        reasons: why groups stayed float, by group id.
+    """
+    by_group = {one.group: one for one in audits}
+    total = graph.macs or 1
+    rows = []
+    for group in graph.groups:
+        done = by_group.get(group.id, Audit(group.id, FP32, "fp32"))
+        rows.append(
+            {
+                "id": group.id,
+                "kind": group.kind,
+                "requested": done.requested.compute,
+                "executed": done.executed,
+                "kernels": list(done.kernels),
+                "macs": group.macs,
+                "share": group.macs / total,
+                "reason": done.reason or reasons.get(group.id),
+            }
+        )
+    return rows

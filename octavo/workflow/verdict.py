@@ -1,0 +1,115 @@
+"""Whether INT8 keeps the accuracy of FP32, and no more than the data can carry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from octavo.arrays import FloatArray
+from octavo.tolerance import Tolerance
+from octavo.workflow.evaluate import Evaluation
+
+Verdict: TypeAlias = Literal["within", "undecided", "exceeded"]
+"""`within`: the measured loss is accepted, which is no proof. `undecided`: the sample is so small
+that chance alone moves the result by more than the tolerance. `exceeded`: the loss is too large."""
+
+_CLEAR = 2.0  # standard errors beyond which even a small sample decides
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Both models judged on the same samples.
+
+    Attributes:
+        fp32: the metric's value of the float model.
+        int8: the metric's value of the quantized model.
+        metric: its name.
+        higher_is_better: its direction.
+        samples: how many samples were judged; None where a function of the user's gave the score.
+        verdict: what the data say.
+        reached: whether the value that was measured is within the tolerance.
+    """
+
+    fp32: float
+    int8: float
+    metric: str
+    higher_is_better: bool
+    samples: int | None
+    verdict: Verdict
+    reached: bool
+
+    @property
+    def change_relative(self) -> float | None:
+        """The change from FP32 as a share of its value, None where that is 0."""
+        return (self.int8 - self.fp32) / abs(self.fp32) if self.fp32 else None
+
+    def to_json(self) -> dict[str, object]:
+        """Return a JSON-ready form; a value that is not finite becomes None."""
+        return {
+            "fp32": _finite(self.fp32),
+            "int8": _finite(self.int8),
+            "change_relative": _finite(self.change_relative),
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "samples": self.samples,
+            "verdict": self.verdict,
+        }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def judge(
+    fp32: Evaluation, int8: Evaluation, tolerance: Tolerance, *, real: bool = True
+) -> Accuracy:
+    """Compare two evaluations on the same samples.
+
+    Args:
+        fp32: of the float model.
+        int8: of the quantized model, by the same metric.
+        tolerance: the accepted loss.
+        real: False for samples that are random numbers, which decide nothing.
+
+    Raises:
+        UsageError: the tolerance is a share of an FP32 value that is negative or near zero.
+    """
+    slack = tolerance.slack(fp32.value, fp32.metric)
+    sign = 1.0 if fp32.higher_is_better else -1.0
+    margin = sign * (int8.value - fp32.value) + slack
+    reached = bool(margin >= -1e-12 * max(1.0, abs(fp32.value)))  # false for NaN
+    return Accuracy(
+        fp32=fp32.value,
+        int8=int8.value,
+        metric=fp32.metric,
+        higher_is_better=fp32.higher_is_better,
+        samples=fp32.samples,
+        verdict=(
+            _verdict(reached, margin, slack, _standard_error(fp32, int8, tolerance))
+            if real
+            else "undecided"
+        ),
+        reached=reached,
+    )
+
+
+def _verdict(reached: bool, margin: float, slack: float, error: float | None) -> Verdict:
+    if error is not None and error > slack and abs(margin) < _CLEAR * error:
+        return "undecided"
+    return "within" if reached else "exceeded"
+
+
+def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) -> float | None:
+    """Return the paired standard error of mean(q - (1 - tolerance) * f), None without scores."""
+    if fp32.scores is None or int8.scores is None:
+        return None
+    if len(fp32.scores) < 2:
+        return math.inf
+    share = tolerance.value if tolerance.relative else 0.0
+    if not fp32.higher_is_better:
+        share = -share
+    differences: FloatArray = int8.scores - (1.0 - share) * fp32.scores
+    return float(np.std(differences, ddof=1) / math.sqrt(len(differences)))

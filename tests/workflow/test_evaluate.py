@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from octavo.data import open_dataset
+from octavo.errors import DataError
+from octavo.model import TensorSpec
+from octavo.workflow import evaluate
+from octavo.workflow.evaluate import MetricEvaluator, UserEvaluator
+
+INPUTS = (TensorSpec("x", "float32", ("N", 4)),)
+
+
+class Scale:
+    """A session whose output is its input times a factor; it counts its runs."""
+
+    def __init__(self, factor):
+        self.factor = factor
+        self.runs = 0
+
+    def run(self, batch):
+        self.runs += 1
+        return {"logits": batch["x"] * self.factor}
+
+
+@pytest.fixture
+def labelled():
+    values = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
+    return open_dataset([(values, values.argmax(1))], INPUTS, role="evaluation")
+
+
+def advance(done):
+    pass
+
+
+def test_labels_are_compared_batch_by_batch(labelled):
+    session = Scale(-1.0)
+    evaluation = MetricEvaluator("top1", labelled, 4, session)(session, advance)
+    assert (evaluation.value, evaluation.samples, session.runs) == (0.0, 10, 3)
+    assert evaluation.scores.tolist() == [0.0] * 10
+
+
+def test_a_metric_without_scores_per_sample_gives_its_value_only(labelled):
+    session = Scale(1.0)
+    evaluation = MetricEvaluator("f1_macro", labelled, 4, session)(session, advance)
+    assert (evaluation.value, evaluation.scores, evaluation.samples) == (1.0, None, 10)
+
+
+def test_outputs_of_fp32_are_computed_once(labelled):
+    fp32, int8 = Scale(1.0), Scale(-1.0)
+    evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
+    assert evaluator(fp32, advance).value == 1.0
+    assert evaluator(int8, advance).value == 0.0
+    assert evaluator(int8, advance).value == 0.0
+    assert (fp32.runs, int8.runs) == (3, 6)
+
+
+def test_outputs_of_fp32_that_do_not_fit_memory_are_computed_again(labelled, monkeypatch):
+    """Two batches of 4 samples x 4 floats are 128 bytes; the third is not remembered."""
+    monkeypatch.setattr(evaluate, "REMEMBERED_BYTES", 128)
+    fp32, int8 = Scale(1.0), Scale(-1.0)
+    evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
+    evaluator(fp32, advance)
+    assert evaluator(int8, advance).value == 0.0
+    assert fp32.runs == 4
+
+
+def test_progress_adds_up_to_the_samples(labelled):
+    done = []
+    session = Scale(1.0)
+    MetricEvaluator("top1", labelled, 4, session)(session, done.append)
+    assert done == [4, 4, 2]
+
+
+def test_a_function_of_the_user_gives_the_score():
+    evaluator = UserEvaluator(lambda predict: predict * 2, "f", False, lambda session: 21)
+    evaluation = evaluator(Scale(1.0), advance)
+    assert (evaluation.value, evaluation.metric, evaluation.higher_is_better) == (42.0, "f", False)
+    assert evaluation.scores is None
+
+
+@pytest.mark.parametrize("score", [None, "good", [1, 2]])
+def test_a_function_that_returns_no_number_is_refused(score):
+    evaluator = UserEvaluator(lambda predict: score, "f", True, lambda session: session)
+    with pytest.raises(DataError, match="must return one number"):
+        evaluator(Scale(1.0), advance)

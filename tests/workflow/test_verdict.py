@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+
+from octavo.errors import UsageError
+from octavo.tolerance import Tolerance
+from octavo.workflow.evaluate import Evaluation
+from octavo.workflow.verdict import judge
+
+ONE_PERCENT = Tolerance(0.01, relative=True)
+
+
+def scored(scores, higher=True):
+    scores = np.asarray(scores, dtype=np.float64)
+    return Evaluation(float(scores.mean()), scores, "score", higher, len(scores))
+
+
+def valued(value, higher=True):
+    return Evaluation(value, None, "score", higher, None)
+
+
+def hits(right, samples):
+    return scored([1.0] * right + [0.0] * (samples - right))
+
+
+def test_equal_models_are_within_even_on_few_samples():
+    accuracy = judge(hits(9, 10), hits(9, 10), ONE_PERCENT)
+    assert (accuracy.verdict, accuracy.reached) == ("within", True)
+
+
+def test_one_sample_of_71_cannot_decide_about_one_percent():
+    accuracy = judge(hits(71, 71), hits(70, 71), ONE_PERCENT)
+    assert (accuracy.verdict, accuracy.reached) == ("undecided", False)
+
+
+def test_many_samples_decide():
+    assert judge(hits(10000, 10000), hits(9990, 10000), ONE_PERCENT).verdict == "within"
+    assert judge(hits(10000, 10000), hits(9700, 10000), ONE_PERCENT).verdict == "exceeded"
+
+
+def test_a_clear_loss_is_seen_on_few_samples():
+    assert judge(hits(70, 71), hits(20, 71), ONE_PERCENT).verdict == "exceeded"
+
+
+def test_a_clear_gain_is_seen_on_few_samples():
+    assert judge(hits(40, 100), hits(80, 100), ONE_PERCENT).verdict == "within"
+
+
+@pytest.mark.parametrize(
+    ("int8", "higher", "reached"),
+    [(0.99, True, True), (0.98, True, False), (1.01, False, True), (1.02, False, False)],
+)
+def test_the_direction_of_the_metric_counts(int8, higher, reached):
+    accuracy = judge(valued(1.0, higher), valued(int8, higher), ONE_PERCENT)
+    assert accuracy.reached is reached
+    assert accuracy.verdict == ("within" if reached else "exceeded")
+
+
+def test_scores_where_less_is_better_are_paired_too():
+    fp32 = scored(np.full(1000, 2.0), higher=False)
+    assert judge(fp32, scored(np.full(1000, 2.01), False), ONE_PERCENT).verdict == "within"
+    assert judge(fp32, scored(np.full(1000, 2.03), False), ONE_PERCENT).verdict == "exceeded"
+
+
+def test_an_absolute_tolerance_is_in_the_units_of_the_metric():
+    half = Tolerance(0.5, relative=False)
+    assert judge(valued(0.0), valued(-0.4), half).reached
+    assert not judge(valued(0.0), valued(-0.6), half).reached
+
+
+def test_a_share_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="absolute"):
+        judge(valued(0.0), valued(0.0), ONE_PERCENT)
+
+
+def test_nan_is_out_of_tolerance_and_null_in_json():
+    accuracy = judge(valued(1.0), valued(math.nan), ONE_PERCENT)
+    assert (accuracy.verdict, accuracy.reached) == ("exceeded", False)
+    assert accuracy.to_json()["int8"] is None
+    assert accuracy.to_json()["change_relative"] is None
+
+
+def test_random_samples_decide_nothing():
+    accuracy = judge(hits(1000, 1000), hits(1000, 1000), ONE_PERCENT, real=False)
+    assert (accuracy.verdict, accuracy.reached) == ("undecided", True)
+
+
+def test_one_sample_decides_nothing():
+    assert judge(hits(1, 1), hits(1, 1), ONE_PERCENT).verdict == "undecided"
+
+
+def test_the_relative_change_has_a_sign():
+    json = judge(valued(0.8), valued(0.76), ONE_PERCENT).to_json()
+    assert json["change_relative"] == pytest.approx(-0.05)
