@@ -173,6 +173,9 @@ class TestFollow:
         assert "join" in quantized(initial_plan(self.join((1, 8, 4, 4), (1, 8, 1, 1))))
         assert "join" not in quantized(initial_plan(self.join((1, 8, 1, 1), (1, 8, 4, 4))))
 
+    def test_half_of_what_it_reads_is_enough(self):
+        assert "join" in quantized(initial_plan(self.join(SIZE, SIZE)))
+
     def test_a_float_output_of_a_product_is_no_integer_input(self):
         graph = network(
             ("product", "compute", MATMUL, "x"),

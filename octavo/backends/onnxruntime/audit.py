@@ -119,15 +119,21 @@ def _executed(
 ) -> Compute:
     if any(_is_integer(kernel) for kernel in kernels):
         return requested.compute if not requested.is_float else "int8"
-    if not kernels and _is_saturation(group, quantized):
-        return "int8"  # the quantizer behind it computes it, no kernel is left
+    if not kernels and _is_left_out(group, quantized):
+        return "int8"
     return "fp32"
 
 
-def _is_saturation(group: Group, quantized: frozenset[str]) -> bool:
-    names = {name + suffix for name in group.outputs for suffix in ("", ".float")}
+def _is_left_out(group: Group, quantized: frozenset[str]) -> bool:
+    """Return whether a group without kernels was computed by the quantizer beside it.
+
+    The saturation of a quantizer does what Relu and Clip do, and a Transpose between integers goes
+    where the layout changes anyway.
+    """
+    suffixes = ("", ".float", ".copy", ".float.copy")
+    names = {name + suffix for name in group.outputs for suffix in suffixes}
     names |= set(group.inputs)  # the operator itself was left out of the graph
-    return bool(names & quantized) and group.kind == "activation"
+    return bool(names & quantized) and group.kind in ("activation", "move")
 
 
 def _is_integer(kernel: Kernel) -> bool:

@@ -68,17 +68,15 @@ def raise_saturations(graph: ir.Graph) -> None:
 
 
 def _mover_before(node: ir.Node) -> ir.Node | None:
-    if node.op_type not in SATURATING or node.domain or node.inputs[0] is None:
-        return None
-    mover = node.inputs[0].producer()
-    if mover is None or mover.op_type not in TIED or len(mover.outputs) != 1:
+    read = node.inputs[0] if node.op_type in SATURATING and not node.domain else None
+    mover = read.producer() if read is not None else None
+    if read is None or mover is None or mover.op_type not in TIED or len(mover.outputs) != 1:
         return None
     source = mover.inputs[0]
-    constant = all(value is None or value.const_value is not None for value in node.inputs[1:])
     made_here = source is not None and source.producer() is not None
-    between = [value for value in (source, mover.outputs[0]) if value is not None]
-    alone = all(len(v.uses()) == 1 and not v.is_graph_output() for v in between)
-    return mover if constant and made_here and alone and mover.graph is node.graph else None
+    constant = all(value is None or value.const_value is not None for value in node.inputs[1:])
+    alone = len(read.uses()) == 1 and not read.is_graph_output() and mover.graph is node.graph
+    return mover if made_here and constant and alone else None
 
 
 def _swap(graph: ir.Graph, mover: ir.Node, activation: ir.Node) -> None:

@@ -11,16 +11,15 @@ from octavo.measure import quantize_weight
 from octavo.plan import Format
 
 
-def write_dynamic(writer: Writer, nodes: list[ir.Node], wanted: Format) -> ir.Value:
-    """Replace MatMul or Gemm, and a bias behind it, by the form that ONNX Runtime fuses.
+def write_dynamic(writer: Writer, head: ir.Node, wanted: Format) -> ir.Value:
+    """Replace a MatMul or Gemm by the form that ONNX Runtime fuses.
 
-    The form is DynamicQuantizeLinear, MatMulInteger, Cast, Mul by both scales, Add of the bias; one
+    The form is DynamicQuantizeLinear, MatMulInteger, Cast, Mul by both scales, Add of a bias; one
     DynamicQuantizeLinear serves every product of the same tensor.
 
     Returns:
-        what takes the place of the replaced nodes' output, under its name.
+        what takes the place of its output, under the same name.
     """
-    head = nodes[0]
     source, weight = head.inputs[0], head.inputs[1]
     if source is None or weight is None or weight.const_value is None or wanted.weight is None:
         raise ModelError(f"group {head.name!r} has no constant weight for dynamic quantization")
@@ -32,7 +31,7 @@ def write_dynamic(writer: Writer, nodes: list[ir.Node], wanted: Format) -> ir.Va
     scale, zero = writer.parameters(f"{label}.s8", quantization)
     activation = _quantized(writer, source)
     product = _product(writer, str(head.name), activation, stored, (scale, zero))
-    return _connect(writer, nodes, product)
+    return _connect(writer, head, product)
 
 
 def _quantized(writer: Writer, source: ir.Value) -> list[ir.Value]:
@@ -67,19 +66,14 @@ def _product(
     return writer.node("Mul", [cast, both], f"{name}.product", FLOAT)
 
 
-def _connect(writer: Writer, nodes: list[ir.Node], product: ir.Value) -> ir.Value:
-    """Put the product, with the bias, where the replaced nodes were."""
-    head = nodes[0]
-    replaced = head
-    if head.op_type == "Gemm" and len(head.inputs) > 2 and head.inputs[2] is not None:
-        product = writer.node("Add", [product, head.inputs[2]], f"{head.name}.bias", FLOAT)
-    elif len(nodes) > 1 and nodes[1].op_type == "Add":
-        replaced = nodes[1]
-        bias = next(v for v in replaced.inputs if v is not None and v.const_value is not None)
+def _connect(writer: Writer, head: ir.Node, product: ir.Value) -> ir.Value:
+    """Put the product, with the bias of a Gemm, where the replaced node was."""
+    bias = head.inputs[2] if len(head.inputs) > 2 else None
+    if bias is not None:
         product = writer.node("Add", [product, bias], f"{head.name}.bias", FLOAT)
-    output = replaced.outputs[0]
+    output = head.outputs[0]
     name = str(output.name)
     output.replace_all_uses_with(product, replace_graph_outputs=True)
-    writer.graph.remove([head] if replaced is head else [replaced, head], safe=True)
+    writer.graph.remove(head, safe=True)
     product.name, product.shape = name, output.shape
     return product

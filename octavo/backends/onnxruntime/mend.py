@@ -38,7 +38,7 @@ def keep_products_integer(writer: Writer, products: Iterable[ir.Node]) -> None:
 
     Args:
         writer: writes into the graph of the products.
-        products: nodes between DequantizeLinear and QuantizeLinear.
+        products: the MatMul and Gemm nodes of static INT8 groups.
     """
     for node in products:
         product = node.outputs[0]
@@ -70,9 +70,9 @@ def _is_float_between_integers(node: ir.Node) -> bool:
 
 
 def _end(node: ir.Node) -> ir.Value:
-    """Return what a node makes, behind the bias and the activation that are fused with it."""
+    """Return what a node makes, behind the bias that is fused with it."""
     value = node.outputs[0]
-    while len(uses := value.uses()) == 1 and uses[0].node.op_type in ("Add", "Relu", "Clip"):
+    while len(uses := value.uses()) == 1 and uses[0].node.op_type == "Add":
         value = uses[0].node.outputs[0]
     return value
 

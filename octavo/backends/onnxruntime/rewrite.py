@@ -104,8 +104,7 @@ class Rewriter:
                 self._quantize_inputs(group, wanted)
                 self._quantize_constants(group, wanted)
             elif wanted.compute == "int8_dynamic":
-                nodes = [self.nodes[name] for name in group.ops]
-                made = write_dynamic(self.writer, nodes, wanted)
+                made = write_dynamic(self.writer, self.nodes[group.id], wanted)
                 self.values[str(made.name)] = made
             else:
                 self._store_table(group, wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from networks import Builder
+from onnx import numpy_helper
 
 from octavo.arrays import Array, Batch
 from octavo.backends.base import Audit
@@ -181,7 +184,24 @@ def static_case(proto: onnx.ModelProto, batch: Batch, *kept: str, target: Target
     return Case(model, all_static(BACKEND.graph(model, target), *kept), batch, target)
 
 
+def image_case(
+    b: Builder,
+    *outputs: str,
+    kept: Sequence[str] = (),
+    batch: Batch | None = None,
+    target: Target = TARGET,
+) -> Case:
+    """Return the static case of a network with these outputs that reads 8x8 images."""
+    proto = b.ending(*outputs, image=["batch", 3, 8, 8])
+    return static_case(proto, batch or images(), *kept, target=target)
+
+
 def planned_case(proto: onnx.ModelProto, batch: Batch, **options: object) -> Case:
     """Return the case of the plan that `initial_plan` makes with `options`."""
     model = BACKEND.load(proto)
     return Case(model, initial_plan(BACKEND.graph(model, TARGET), **options).plan, batch)
+
+
+def constants(model: Model) -> dict[str, Array]:
+    """Return the constants that ONNX Runtime gets."""
+    return {t.name: numpy_helper.to_array(t) for t in written(model).graph.initializer}

@@ -271,6 +271,22 @@ def test_an_activation_stays_behind_what_another_one_reads():
     assert kinds(model) == ["Conv", "MaxPool", "Relu", "Tanh"]
 
 
+def test_an_activation_stays_behind_an_output_of_the_model():
+    b = Builder()
+    x = b.node("MaxPool", [b.conv("image", "conv", 3, 8)], "pool", **POOL)
+    model = loaded(b, x, b.node("Relu", [x], "relu"))
+
+    assert kinds(model) == ["Conv", "MaxPool", "Relu"]
+    assert_same(model, images())
+
+
+def test_an_activation_stays_behind_a_pooled_input_which_is_smaller():
+    b = Builder()
+    x = b.node("MaxPool", ["image"], "pool", **POOL)
+
+    assert kinds(loaded(b, b.node("Relu", [x], "relu"))) == ["MaxPool", "Relu"]
+
+
 def test_an_activation_stays_behind_an_average():
     b = Builder()
     x = b.node("AveragePool", [b.conv("image", "conv", 3, 8)], "pool", **POOL)

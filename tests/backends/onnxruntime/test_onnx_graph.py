@@ -155,6 +155,14 @@ class TestGroups:
 
         assert {group.id for group in graph.groups} == {"conv", "relu"}
 
+    def test_an_activation_behind_a_pooled_input_is_a_group_of_its_own(self):
+        b = Builder()
+        x = b.node("MaxPool", ["image"], "pool", kernel_shape=[2, 2])
+        graph = image_graph(b, b.node("Relu", [x], "relu"))
+
+        assert {group.id for group in graph.groups} == {"pool", "relu"}
+        assert graph.tensors["relu_out"].tie is None
+
     def test_a_clip_with_computed_bounds_is_a_group_of_its_own(self):
         b = Builder()
         x = b.conv("image", "conv", 3, 4)
