@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from octavo.data import DataSource
+from octavo.errors import UsageError
 from octavo.job import QuantizeJob
 from octavo.tolerance import Tolerance
 from octavo.workflow.benchmark import Benchmark, BenchmarkOptions, run_benchmark
@@ -42,7 +44,7 @@ def quantize(
         model: a path, or the framework's own object.
         calibration: what ranges are taken from: batches (arrays, dicts of arrays by input name, or
             pairs of either with labels; axis 0 = samples), a data set, a path or a specification
-            such as `digits[:300]`. Without it random data is used, with a warning.
+            such as `digits:300`. Without it random data is used, with a warning.
         evaluation: what both models are judged on, in the same forms.
         metric: the name of a metric, or a function `(outputs, labels) -> one score per sample`. By
             default `top1` or `mse` with labels and agreement with FP32 without.
@@ -94,6 +96,7 @@ def benchmark(
     batch_size: int = 1,
     seconds: float = 10.0,
     data: DataSource | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
     trust: bool = False,
     reporter: Reporter | None = None,
@@ -107,16 +110,28 @@ def benchmark(
         batch_size: samples of one call, unless the model's is fixed.
         seconds: the time for measuring.
         data: where the inputs come from; None draws random ones.
+        shapes: sizes of random inputs by name, the batch first; needed where dimensions are free.
         seed: of random inputs and of the confidence interval.
         trust: accept files that can run code of their own.
         reporter: where to report to; None logs.
 
     Raises:
-        UsageError: there are fewer cores than threads, or the two have different inputs.
+        UsageError: there are fewer cores than threads, the two have different inputs, `shapes`
+            do not fit them, or `seconds` is not above 0.
         ModelError: a model cannot be read.
         ArtifactError: an artifact is damaged.
     """
-    options = BenchmarkOptions(threads, batch_size, seconds, data, seed, trust)
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"cannot measure for {seconds:g} seconds; give a time above 0")
+    options = BenchmarkOptions(
+        threads=threads,
+        batch_size=batch_size,
+        seconds=seconds,
+        data=data,
+        shapes={name: tuple(sizes) for name, sizes in (shapes or {}).items()},
+        seed=seed,
+        trust=trust,
+    )
     return run_benchmark(model, baseline, options, reporter or LogReporter())
 
 

@@ -35,10 +35,14 @@ class Manifest:
         plan: the format of every group.
         ranges: the activation ranges that were built in, by tensor name.
         job: the job as it was asked for.
-        preprocessing: what was done to raw inputs, for whoever serves the model.
+        preprocessing: how pictures became inputs, with nothing left to infer, for whoever serves
+            the model; empty where the data were no pictures.
         versions: versions of the packages that made it, by package name.
         cpu: the processor it was measured on.
         threads: threads of one instance.
+        saved: which model it holds, `int8` or `fp32`.
+        reason: one sentence on the outcome.
+        exit_code: 0 done, 3 tolerance not reached, 4 not faster than FP32.
         measurements: accuracy, throughput and cost of the run, the keys of `quantize --json`.
         groups: one row per group: what was asked, what executed, and why.
         trials: one row per candidate that was tried.
@@ -57,6 +61,9 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     cpu: str = ""
     threads: int = 1
+    saved: str = "int8"
+    reason: str = ""
+    exit_code: int = 0
     measurements: Mapping[str, Any] = field(default_factory=dict)
     groups: Sequence[Mapping[str, Any]] = ()
     trials: Sequence[Mapping[str, Any]] = ()

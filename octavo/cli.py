@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,11 @@ from octavo.errors import ExitCode, OctavoError
 
 UNEXPECTED = 1
 """The exit code of a mistake in Octavo itself."""
+
+_FULL = (
+    "the disk is full; free some space, or set TMPDIR, where temporary files go, to a folder "
+    "with room"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(_unexpected(error, given), UNEXPECTED, given)
+        return _fail(_FULL, ExitCode.BAD_INPUT, given)
     except Exception as error:
         return _fail(_unexpected(error, given), UNEXPECTED, given)
 
@@ -57,7 +67,8 @@ def _run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
             return ExitCode.BAD_INPUT
-        raise OctavoError(f"{_one_line(message)} Try 'octavo --help'.") from None
+        sentence = _one_line(message).rstrip(".")
+        raise OctavoError(f"{sentence}. Try 'octavo --help'.") from None
     if code == ExitCode.INTERRUPTED:  # what typer makes of Ctrl-C
         raise KeyboardInterrupt
     return code

@@ -18,8 +18,6 @@ from octavo.bench.noise import overloaded
 from octavo.bench.topology import Topology, read_topology
 from octavo.target import Cpu, detect_cpu
 
-_TEST_ONLY = frozenset({"reference"})
-
 _X86_SETS: Mapping[str, frozenset[str]] = {
     "AVX2": frozenset({"avx2"}),
     "AVX512": frozenset({"avx512f"}),
@@ -95,6 +93,10 @@ class Memory:
     available: int
     limit: int | None
 
+    def to_json(self) -> dict[str, float | None]:
+        """Return a JSON-ready form in megabytes (10^6 bytes)."""
+        return {name: value and round(value / 1e6, 1) for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class BackendStatus:
@@ -141,7 +143,9 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
-        return asdict(self)
+        found = asdict(self)
+        del found["memory"]
+        return found | {"memory_mb": self.memory.to_json()}
 
 
 def diagnose() -> Diagnosis:
@@ -257,9 +261,7 @@ def describe_backends(entries: Iterable[Entry], cpu: Cpu) -> tuple[BackendStatus
     """Tell of every backend but those for tests whether it is installed and what it will run."""
     distributions = importlib.metadata.packages_distributions()
     return tuple(
-        _describe_backend(entry, distributions, cpu)
-        for entry in entries
-        if entry.name not in _TEST_ONLY
+        _describe_backend(entry, distributions, cpu) for entry in entries if not entry.hidden
     )
 
 

@@ -4,49 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from octavo.errors import UsageError, nearest
+from octavo.fields import Layout, Numbers, Patterns, Shapes, Size, Text, ToleranceField
 from octavo.tolerance import Tolerance
 
 Approach: TypeAlias = Literal["auto", "static", "dynamic"]
 RangeChoice: TypeAlias = Literal["auto", "minmax", "percentile", "entropy", "mse"]
-
-
-def _as_patterns(given: object) -> object:
-    return (given,) if isinstance(given, str) else given
-
-
-def _as_numbers(given: object) -> object:
-    return (given,) if isinstance(given, int | float) else given
-
-
-def _as_text(given: object) -> object:
-    return str(given) if isinstance(given, Path) else given
-
-
-ToleranceField: TypeAlias = Annotated[
-    Tolerance,
-    BeforeValidator(Tolerance.parse),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0, "exclusiveMaximum": 1}]}
-    ),
-]
-Numbers: TypeAlias = Annotated[tuple[float, ...], BeforeValidator(_as_numbers)]
-Patterns: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
-Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Settings(BaseModel):
@@ -67,9 +35,10 @@ class Preprocessing(Settings):
     The pixels are resized, cut from the centre, and become `(pixel * scale - mean) / std`.
     """
 
-    size: tuple[int, int] | None = Field(
+    size: Size = Field(
         default=None,
-        description="Height and width in pixels; by default those of the model's input.",
+        description="Height and width in pixels, or one number for both; by default those of the "
+        "model's input.",
     )
     resize: int | None = Field(
         default=None,
@@ -80,7 +49,7 @@ class Preprocessing(Settings):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
         default="bilinear", description="How pixels are resampled."
     )
-    layout: Literal["NCHW", "NHWC"] | None = Field(
+    layout: Layout | None = Field(
         default=None, description="Where the channels are; by default found in the model's input."
     )
     scale: float | None = Field(
@@ -108,7 +77,7 @@ class QuantizeJob(Settings):
     output: Text | None = Field(default=None, description="The artifact folder to write.")
     calibration: Text | None = Field(
         default=None,
-        description="Data to take ranges from: digits[:300], images:DIR, npz:FILE_OR_DIR.",
+        description="Data to take ranges from: digits:300, images:DIR, npz:FILE_OR_DIR.",
     )
     evaluation: Text | None = Field(default=None, description="Data to judge both models on.")
     metric: str | None = Field(
@@ -119,6 +88,7 @@ class QuantizeJob(Settings):
         default=Tolerance(0.01, relative=True),
         description="The accepted loss: '1%' (or 0.01) of FP32, or '0.5 absolute' in the units of "
         "the metric.",
+        json_schema_extra={"default": "1%"},
     )
     approach: Approach = Field(
         default="auto", description="Ranges fixed beforehand or found at run time."
@@ -137,9 +107,17 @@ class QuantizeJob(Settings):
     preprocessing: Preprocessing = Field(
         default=Preprocessing(), description="How pictures of an image folder are prepared."
     )
+    shapes: Shapes = Field(
+        default={},
+        description="Sizes of inputs of random data by name, the batch first; needed where "
+        "dimensions are free.",
+    )
     threads: int = Field(default=1, ge=1, description="Threads of one instance on the target.")
-    calibration_samples: int = Field(
-        default=300, ge=1, description="Samples to calibrate on, at most."
+    calibration_samples: int | None = Field(
+        default=None,
+        ge=1,
+        description="Samples to calibrate on, at most; by default the number in `calibration` "
+        "(digits:1000), else 300.",
     )
     evaluation_samples: int | None = Field(
         default=None, ge=1, description="Samples to evaluate on, at most; all by default."
@@ -151,7 +129,10 @@ class QuantizeJob(Settings):
         default=1, ge=1, description="Samples of one forward when timed."
     )
     seconds: float = Field(
-        default=10.0, gt=0, description="Time spent on measuring one pair of models."
+        default=10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time spent on measuring one pair of models.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of every random choice.")
     allow_overlap: bool = Field(
@@ -160,7 +141,7 @@ class QuantizeJob(Settings):
     trust: bool = Field(default=False, description="Accept files that can run code of their own.")
 
     @classmethod
-    def from_yaml(cls, path: Path) -> QuantizeJob:
+    def from_yaml(cls, path: str | Path) -> QuantizeJob:
         """Read a job from a YAML file.
 
         Raises:
@@ -181,14 +162,14 @@ class QuantizeJob(Settings):
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=only_set)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, empty for an empty file.
 
     Raises:
         UsageError: the file cannot be read or does not hold a mapping with names as keys.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(Path(path).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the job file {str(path)!r}: {error}") from None
     except yaml.YAMLError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 from octavo.errors import ArtifactError
 
 MEGABYTE = 1 << 20
+_HERE = -100  # AT_FDCWD: paths are taken from the current folder
+_RENAME_EXCHANGE = 2  # renameat2(2)
 
 
 @contextmanager
@@ -93,20 +96,36 @@ def sync(folder: Path) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put the folder `new` at `target`; what was there before is gone only when `new` is in place.
+    """Put the folder `new` at `target`; whatever happens, `target` is the old or the new one.
 
     Args:
-        new: a complete folder on the same disk as `target`.
+        new: a complete folder on the same disk as `target`; where there was an old one, that is
+            what `new` names afterwards, or it is gone.
         target: a path that is free, or the folder to replace.
     """
     if not target.exists():
         new.rename(target)
-        return
-    previous = new.with_name("previous")
-    target.rename(previous)
+    elif not exchange(new, target):
+        _replace_in_two_steps(new, target)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, and return whether the kernel and the file system can."""
     try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # no glibc of 2018 or later
+        return False
+    swapped: int = swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE)
+    return swapped == 0
+
+
+def _replace_in_two_steps(new: Path, target: Path) -> None:
+    previous = new.with_name("previous")
+    try:
+        target.rename(previous)
         new.rename(target)
     except BaseException:
-        previous.rename(target)
+        if previous.exists() and not target.exists():
+            previous.rename(target)
         raise
-    shutil.rmtree(previous)
+    shutil.rmtree(previous, ignore_errors=True)

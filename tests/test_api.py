@@ -5,10 +5,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import octavo
 from octavo.artifact import open_artifact
+from octavo.bench import Measurement, PairResult
+from octavo.bench.noise import Noise
+from octavo.bench.stats import Latency
 from octavo.errors import ExitCode, UsageError
 from octavo.job import QuantizeJob
 from octavo.testing.networks import attention, convnet
 from octavo.testing.networks import samples as network_samples
+from octavo.workflow import measure
 
 FAST = {"seconds": 0.3}
 
@@ -56,7 +60,54 @@ def test_an_object_and_batches_are_enough(result):
     assert report["accuracy"]["metric"] == "top1"
     assert report["accuracy"]["samples"] == 20
     assert report["artifact"] is None
-    assert result.manifest.source == {"name": "OnnxModel", "sha256": None}
+    assert result.manifest.source == {"name": "in memory", "sha256": None}
+
+
+def test_a_result_is_shown_on_one_short_line(result):
+    shown = repr(result)
+    assert shown.startswith(f"Result({result.saved}, exit_code={int(result.exit_code)}, 'INT8 ")
+    assert len(shown) < 250
+    assert "\n" not in shown
+
+
+def test_the_manifest_tells_the_outcome(result):
+    manifest = result.manifest
+    assert (manifest.saved, manifest.reason) == (result.saved, result.reason)
+    assert manifest.exit_code == result.exit_code
+    assert manifest.preprocessing == {}
+
+
+@pytest.mark.parametrize("option", [{"evaluation": []}, {"metric": "top1"}])
+def test_a_function_of_the_user_beside_a_metric_is_refused(model, option):
+    with pytest.raises(UsageError, match="evaluate judges the models by itself"):
+        octavo.quantize(model, evaluate=lambda predict: 1.0, **option)
+
+
+def test_patterns_that_keep_everything_in_float_are_named(model):
+    result = octavo.quantize(
+        model, calibration=[images(8, 1)], evaluate=lambda predict: 1.0, float="*", **FAST
+    )
+    assert result.exit_code == ExitCode.NOT_FASTER
+    assert result.reason == (
+        "the patterns of --float ('*') keep all groups in float: the float model was kept"
+    )
+
+
+def test_numbers_of_a_model_that_was_not_kept_are_of_its_trial_only(model, monkeypatch):
+    def slower(baseline, candidate, batch, target, *, seconds, seed):
+        fp32 = Measurement("FP32", 100.0, Latency(1, 1, 1), 1, 1.0, (0,))
+        quiet = Noise(0.0, 0.0, 0.0, None)
+        return PairResult(fp32, fp32, 0.9, (0.8, 0.95), 4, 1.0, 1, 1, quiet)
+
+    monkeypatch.setattr(measure, "measure_pair", slower)
+    result = octavo.quantize(
+        model, calibration=[images(8, 1)], evaluate=lambda predict: 1.0, approach="dynamic",
+        int8="conv", **FAST,
+    )  # fmt: skip
+    (row,) = result.manifest.trials
+    assert (result.saved, result.exit_code) == ("fp32", ExitCode.NOT_FASTER)
+    assert row["groups_int8"] >= 1
+    assert result.to_json()["groups"]["int8"] == 0
 
 
 def test_the_result_can_be_saved_and_loaded(result, tmp_path):

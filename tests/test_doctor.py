@@ -9,6 +9,7 @@ import pytest
 from octavo.backends.registry import Entry
 from octavo.bench.topology import Core, Topology
 from octavo.doctor import (
+    Memory,
     benchmark_warnings,
     describe_backends,
     describe_cores,
@@ -154,7 +155,7 @@ def test_a_missing_framework_is_named_with_the_lines_that_install_it():
 
 
 def test_the_backend_for_tests_is_not_shown():
-    entries = [Entry("reference", "r"), Entry("x", "x")]
+    entries = [Entry("r", "r", hidden=True), Entry("x", "x")]
     assert [status.name for status in describe_backends(entries, ZEN5)] == ["x"]
 
 
@@ -162,8 +163,14 @@ def test_the_diagnosis_of_this_machine_is_json():
     found = json.loads(json.dumps(diagnose().to_json()))
     assert found["python"] == platform.python_version()
     assert 1 <= found["cores"]["threads"] <= found["cores"]["available_cores"]
-    assert 0 < found["memory"]["available"] <= found["memory"]["total"]
+    assert 0 < found["memory_mb"]["available"] <= found["memory_mb"]["total"]
     assert "onnxruntime" in [backend["name"] for backend in found["backends"]]
+
+
+def test_memory_is_told_in_megabytes():
+    assert Memory(25_300_000_000, 24_000_000_000, None).to_json() == {
+        **{"total": 25300.0, "available": 24000.0, "limit": None}
+    }
 
 
 def test_the_diagnosis_imports_no_framework():

@@ -18,7 +18,7 @@ def test_a_job_survives_yaml(tmp_path):
     job = QuantizeJob(
         source="a.onnx",
         output="out",
-        calibration="digits[:300]",
+        calibration="digits:300",
         tolerance=0.02,
         int8=("conv1", "fc*"),
         ranges="percentile",
@@ -83,6 +83,77 @@ def test_an_empty_job_file_is_the_default_job(tmp_path):
     file = tmp_path / "job.yaml"
     file.touch()
     assert QuantizeJob.from_yaml(file) == QuantizeJob()
+
+
+def test_a_job_file_is_named_by_text_too(tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text("threads: 3\n")
+    assert QuantizeJob.from_yaml(str(file)) == QuantizeJob(threads=3)
+
+
+@pytest.mark.parametrize("given", ["1x3x224x224", "1,3,224,224", [1, 3, 224, 224], "1X3x224 x224"])
+def test_shapes_are_written_in_several_forms(given, tmp_path):
+    job = QuantizeJob(shapes={"image": given})
+    assert job.shapes == {"image": (1, 3, 224, 224)}
+    file = tmp_path / "job.yaml"
+    file.write_text(job.to_yaml())
+    assert QuantizeJob.from_yaml(file) == job
+
+
+@pytest.mark.parametrize(
+    "given", ["image=1x3", {"image": "1x0"}, {"image": "1xa"}, {"image": [1, 2.5]}, {"image": []}]
+)
+def test_what_is_no_shape_is_refused_on_one_line(given):
+    with pytest.raises(UsageError, match="such as") as caught:
+        QuantizeJob(shapes=given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (64, (64, 64)),
+        ("64", (64, 64)),
+        ("64x48", (64, 48)),
+        ("64,48", (64, 48)),
+        ([64, 48], (64, 48)),
+        (None, None),
+    ],
+)
+def test_a_size_is_one_number_or_two(given, expected):
+    assert QuantizeJob(preprocessing={"size": given}).preprocessing.size == expected
+
+
+@pytest.mark.parametrize("given", ["64x", "0x3", "1x2x3", "wide", 0, -4, 2.5, True, []])
+def test_what_is_no_size_is_refused_with_the_forms(given):
+    with pytest.raises(UsageError, match=r"^size is one number of pixels, such as 224, or"):
+        QuantizeJob(preprocessing={"size": given})
+
+
+def test_a_layout_is_taken_in_any_case():
+    assert QuantizeJob(preprocessing={"layout": "nHwc"}).preprocessing.layout == "NHWC"
+
+
+def test_endless_measuring_is_refused():
+    with pytest.raises(UsageError, match="'seconds'"):
+        QuantizeJob(seconds=float("inf"))
+
+
+def test_the_schema_shows_the_default_tolerance_as_it_is_written():
+    assert json.loads(job_schema())["properties"]["tolerance"]["default"] == "1%"
+
+
+def kinds(option):
+    """Return the JSON types that the schema accepts for an option."""
+    schema = json.loads(job_schema())
+    found = schema["properties"] | schema["$defs"]["Preprocessing"]["properties"]
+    return {one["type"] for one in found[option]["anyOf"]}
+
+
+def test_the_schema_accepts_what_jobs_accept():
+    assert kinds("float") == kinds("int8") == {"string", "array"}
+    assert kinds("mean") == kinds("std") == {"number", "array"}
+    assert kinds("size") == {"integer", "string", "array", "null"}
 
 
 def test_the_schema_names_every_option_and_forbids_others():

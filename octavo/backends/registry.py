@@ -24,6 +24,7 @@ class Entry:
         install: the exact shell lines that install them.
         suffixes: file endings it reads, to name it when its framework is missing.
         types: top-level modules of the objects it takes.
+        hidden: it is for tests only, and no message to users names it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entry:
     install: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    hidden: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ ENTRIES: dict[str, Entry] = {
             module="octavo.backends.reference",
             suffixes=(".refnet",),
             types=("octavo",),
+            hidden=True,
         ),
     )
 }
@@ -89,8 +92,8 @@ def get_backend(name: str) -> Backend:
     """
     entry = ENTRIES.get(name)
     if entry is None:
-        known = ", ".join(sorted(ENTRIES))
-        raise UsageError(f"no backend {name!r}; known are {known}{nearest(name, ENTRIES)}")
+        known = sorted(entry.name for entry in _shown())
+        raise UsageError(f"no backend {name!r}; known are {', '.join(known)}{nearest(name, known)}")
     if entry.missing:
         raise MissingFrameworkError(
             f"the {name} backend needs {', '.join(entry.missing)}, which is not installed; "
@@ -120,9 +123,18 @@ def find_backend(source: object) -> Backend:
         backend = get_backend(entry.name)
         if candidates or backend.owns(source):
             return backend
-    what = repr(str(source)) if isinstance(source, (str, Path)) else type(source).__qualname__
-    endings = ", ".join(suffix for entry in ENTRIES.values() for suffix in entry.suffixes)
-    raise ModelError(f"no backend reads {what}; expected a model file ({endings}) or object")
+    endings = ", ".join(suffix for entry in _shown() for suffix in entry.suffixes)
+    if not isinstance(source, (str, Path)):
+        kind = type(source).__qualname__
+        raise ModelError(f"no backend reads {kind}; expected a model file ({endings}) or object")
+    raise ModelError(
+        f"no backend reads {str(source)!r}; expected a model file ({endings}), or for explain, "
+        f"benchmark and compare the folder of an artifact"
+    )
+
+
+def _shown() -> list[Entry]:
+    return [entry for entry in ENTRIES.values() if not entry.hidden]
 
 
 def _installed() -> list[Entry]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from octavo.commands.options import Debug, Json, output
+from octavo.commands.options import Debug, Json, output, shapes_of
 from octavo.errors import UsageError
 
 _DATA, _JUDGE, _PLAN = "Data", "Accuracy", "Plan"
@@ -30,7 +30,7 @@ def quantize(
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="Data to take ranges from: digits[:300], images:DIR, npz:FILE_OR_DIR, a path or "
+            help="Data to take ranges from: digits:300, images:DIR, npz:FILE_OR_DIR, a path or "
             "module:function.",
             rich_help_panel=_DATA,
         ),
@@ -41,7 +41,11 @@ def quantize(
     ] = None,
     calibration_samples: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Calibrate on at most N (300).", rich_help_panel=_DATA),
+        typer.Option(
+            metavar="N",
+            help="Calibrate on at most N (that of SPEC, else 300).",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     evaluation_samples: Annotated[
         int | None,
@@ -57,7 +61,7 @@ def quantize(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="H,W", help="Size of the pictures.", rich_help_panel=_DATA),
+        typer.Option(metavar="N|HxW", help="Size of the pictures.", rich_help_panel=_DATA),
     ] = None,
     resize: Annotated[
         int | None,
@@ -77,8 +81,25 @@ def quantize(
         float | None,
         typer.Option(help="Factor on pixels of 0 to 255 (1/255).", rich_help_panel=_DATA),
     ] = None,
+    interpolation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="nearest|bilinear|bicubic|lanczos",
+            help="How pixels are resampled (bilinear).",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="NCHW or NHWC (found).", rich_help_panel=_DATA)
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INPUT=SIZES",
+            help="Sizes of an input where random data are used, such as image=1x3x224x224; can "
+            "be repeated.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -173,11 +194,12 @@ def quantize(
 ) -> int:
     """Make an INT8 model that keeps the accuracy of SOURCE and is measured faster."""
     preprocessing = _given(
-        size=_numbers("size", size, int),
+        size=size,
         resize=resize,
-        mean=_numbers("mean", mean, float),
-        std=_numbers("std", std, float),
+        mean=_numbers("mean", mean),
+        std=_numbers("std", std),
         scale=scale,
+        interpolation=interpolation,
         layout=layout,
     )
     flags = _given(
@@ -188,6 +210,7 @@ def quantize(
         calibration_samples=calibration_samples,
         evaluation_samples=evaluation_samples,
         allow_overlap=allow_overlap,
+        shapes=shapes_of(shape) or None,
         metric=metric,
         tolerance=tolerance,
         approach=approach,
@@ -216,6 +239,8 @@ def _run(
         if preprocessing:
             options["preprocessing"] = (options.get("preprocessing") or {}) | preprocessing
         job = QuantizeJob(**options)
+        if job.source is None:
+            raise UsageError("no model was given; name a file, or set 'source' in the job file")
         if job.output is None:
             raise UsageError("no output folder was given; add -o DIR")
         from octavo.api import run_job
@@ -231,13 +256,11 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _numbers(
-    name: str, text: str | None, kind: type[int] | type[float]
-) -> tuple[float, ...] | None:
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(kind(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--{name} takes numbers such as 0.5,0.5,0.5, not {text!r}") from None
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from octavo.commands.options import Data, Debug, Json, Trust, output
+from octavo.commands.options import Data, Debug, Json, Shape, Trust, output, shapes_of
 
 
 def benchmark(
@@ -30,6 +30,7 @@ def benchmark(
     ] = 1,
     seconds: Annotated[float, typer.Option(help="Time for measuring.")] = 10.0,
     data: Data = None,
+    shape: Shape = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random inputs.")] = 0,
     trust: Trust = False,
     as_json: Json = False,
@@ -48,6 +49,7 @@ def benchmark(
             batch_size=batch_size,
             seconds=seconds,
             data=data,
+            shapes=shapes_of(shape),
             seed=seed,
             trust=trust,
             reporter=ConsoleReporter(),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from octavo.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,8 +27,38 @@ Trust: TypeAlias = Annotated[
 ]
 Data: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="SPEC", help="Inputs: digits[:N], images:DIR, npz:FILE_OR_DIR, a path."),
+    typer.Option(metavar="SPEC", help="Inputs: digits:N, images:DIR, npz:FILE_OR_DIR, a path."),
 ]
+Shape: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="INPUT=SIZES",
+        help="Sizes of an input where random data are used, such as image=1x3x224x224; can be "
+        "repeated.",
+    ),
+]
+
+
+def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes by input name that `--shape` was given.
+
+    Raises:
+        UsageError: one is not of the form `INPUT=SIZES`.
+    """
+    from octavo.fields import parse_sizes
+
+    shapes = {}
+    for text in given or ():
+        name, _, sizes = text.rpartition("=")
+        shape = parse_sizes(sizes)
+        if not name or shape is None:
+            raise UsageError(
+                f"--shape takes INPUT=SIZES such as image=1x3x224x224, each at least 1; not "
+                f"{text!r}"
+            )
+        shapes[name] = shape
+    return shapes
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from octavo.data.base import Dataset, LabelledBatch, Role
 from octavo.data.checked import CheckedDataset, overlap
+from octavo.data.labels import class_warnings
 from octavo.data.opening import DataSource, open_dataset
 from octavo.data.preprocess import Preprocess
 from octavo.data.ranges import InputRange, input_ranges, suspicious_ranges
@@ -15,6 +16,7 @@ __all__ = [
     "LabelledBatch",
     "Preprocess",
     "Role",
+    "class_warnings",
     "input_ranges",
     "open_dataset",
     "overlap",

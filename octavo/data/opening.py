@@ -25,7 +25,7 @@ DataSource: TypeAlias = str | PathLike[str] | Dataset | Iterable[object]
 
 _LIMITED = re.compile(r"(?P<rest>.+?)(\[:(?P<slice>\d+)\]|:(?P<count>\d+))")
 _KINDS = ("digits", "images", "npz")
-_FORMS = "digits[:N], images:DIR[:N], npz:FILE_OR_DIR[:N], a path, or module:function"
+_FORMS = "digits:N, images:DIR, npz:FILE_OR_DIR, a path, or module:function"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def open_dataset(
     *,
     role: Role,
     limit: int | None = None,
+    default: int | None = None,
     preprocess: Preprocess | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> CheckedDataset:
@@ -64,6 +65,7 @@ def open_dataset(
         inputs: what the model reads.
         role: what the samples are for.
         limit: use only the first `limit` samples (of `N` and this, the smaller), None for all.
+        default: the limit where neither `source` nor `limit` gives one.
         preprocess: how images are made into inputs.
         memory_limit: bytes of an iterable that are kept in memory.
 
@@ -72,6 +74,7 @@ def open_dataset(
         DataError: the data cannot be read, are empty, or do not fit the model.
     """
     text, limit = _parted(source, limit) if isinstance(source, str) else ("", limit)
+    limit = default if limit is None else limit
     name = str(source) if isinstance(source, str | PathLike) else f"{role} data"
     if limit is not None and limit < 1:
         raise UsageError(f"{name}: ask for at least 1 sample, not {limit}")

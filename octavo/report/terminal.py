@@ -35,6 +35,8 @@ def quantize_table(result: Row) -> Table:
     table.add_row("evaluations", "", f"{result['evaluations']:g}", "")
     cost = f"{result['seconds']:.0f} s, {result['peak_memory_mb']:.0f} MB"
     table.add_row("spent", "", cost, "")
+    for reason in throughput["noise"] if throughput else ():
+        table.add_row("warning", "", "", reason)
     if result["artifact"]:
         table.add_row("saved", "", result["saved"].upper(), _short(result["artifact"]))
     return table
@@ -80,14 +82,17 @@ def benchmark_table(result: Row) -> Table:
             f"{latency['p99']:.3f}",
             _ratio(result) if model is models[-1] else "",
         )
+    for reason in result["noise"]["reasons"]:
+        table.add_row("warning", "", "", "", reason)
     return table
 
 
 def _ratio(result: Row) -> str:
+    noise = "(noisy)" if result["noisy"] else ""
     if "ratio" not in result:
-        return ""
+        return noise
     low, high = result["ratio_ci95"]
-    return f"{result['ratio']:.2f}x ({low:.2f} to {high:.2f})"
+    return f"{result['ratio']:.2f}x ({low:.2f} to {high:.2f}) {noise}".rstrip()
 
 
 def explain_table(result: Row) -> Table:
@@ -128,7 +133,7 @@ def compare_table(result: Row) -> Table:
 def doctor_table(result: Row) -> Table:
     """Return the table of `octavo doctor`."""
     table = _table("", "")
-    processor, cores, memory = result["processor"], result["cores"], result["memory"]
+    processor, cores, memory = result["processor"], result["cores"], result["memory_mb"]
     present = [name for name, there in processor["instructions"].items() if there]
     table.add_row("processor", f"{processor['model']} ({processor['architecture']})")
     table.add_row("instructions", ", ".join(present) or "none that matter here")
@@ -138,7 +143,7 @@ def doctor_table(result: Row) -> Table:
     )
     table.add_row(
         "memory",
-        f"{memory['available'] / 1e9:.1f} of {memory['total'] / 1e9:.1f} GB",
+        f"{memory['available'] / 1e3:.1f} of {memory['total'] / 1e3:.1f} GB",
     )
     table.add_row("system", f"{result['system']}, Python {result['python']}")
     for backend in result["backends"]:

@@ -52,22 +52,23 @@ def initial_plan(
         per_channel: a weight scale per channel where the backend offers it.
         float_patterns: shell patterns of groups or operators that stay float.
         int8_patterns: shell patterns that are quantized even where it does not pay; they win over
-            `float_patterns`.
+            `float_patterns`. A group without a form of the approach takes its best other one.
         refused: reasons by group id, for groups that the caller keeps in float.
 
     Raises:
-        UsageError: a pattern matches nothing, or an INT8 pattern a group without an INT8 form.
+        UsageError: a pattern matches nothing, or an INT8 pattern only groups without INT8 form.
     """
     kept = match(graph, float_patterns)
-    forced = match(graph, int8_patterns)
+    forced = _able(graph, match(graph, int8_patterns))
     chooser = _Chooser(graph, COMPUTES[approach], per_channel, frozenset(forced))
     for name, pattern in kept.items():
         chooser.reasons[name] = f"kept in float by the pattern {pattern!r}"
     chooser.reasons.update(refused or {})
-    for name, pattern in forced.items():
-        _check_forced(graph.group_by_id[name], pattern, chooser)
+    for name in forced:
+        chooser.reasons.pop(name, None)
     chooser.run()
-    plan = Plan(formats=chooser.chosen, recipe=recipe or Recipe())
+    ranged = any(chosen.compute == "int8" for chosen in chooser.chosen.values())
+    plan = Plan(formats=chooser.chosen, recipe=recipe if recipe and ranged else Recipe())
     return InitialPlan(plan=plan, reasons=chooser.reasons)
 
 
@@ -82,13 +83,18 @@ def match(graph: Graph, patterns: Sequence[str]) -> dict[str, str]:
         names = [
             group.id
             for group in graph.groups
-            if any(fnmatchcase(name, pattern) for name in (group.id, *group.ops))
+            if any(_matches(name, pattern) for name in (group.id, *group.ops))
         ]
         if not names:
             hint = nearest(pattern.strip("*"), graph.op_by_name)
             raise UsageError(f"the pattern {pattern!r} matches no group of the model{hint}")
         found.update(dict.fromkeys(names, pattern))
     return found
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Return whether a name fits a pattern of * and ?; a bracket stands for itself."""
+    return name == pattern or fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def wanted_tensors(graph: Graph, plans: Iterable[Plan]) -> dict[str, Scheme]:
@@ -106,13 +112,20 @@ def wanted_tensors(graph: Graph, plans: Iterable[Plan]) -> dict[str, Scheme]:
     return wanted
 
 
-def _check_forced(group: Group, pattern: str, chooser: _Chooser) -> None:
-    if not group.formats:
-        raise UsageError(
-            f"the pattern {pattern!r} asks for INT8 in {group.id!r}, which has no such form: "
-            f"{group.refusal}"
-        )
-    chooser.reasons.pop(group.id, None)
+def _able(graph: Graph, forced: Mapping[str, str]) -> dict[str, str]:
+    """Return the forced groups that have an INT8 form.
+
+    Raises:
+        UsageError: no group that a pattern matches has one.
+    """
+    able = {name: p for name, p in forced.items() if graph.group_by_id[name].formats}
+    for name, pattern in forced.items():
+        if pattern not in able.values():
+            raise UsageError(
+                f"the pattern {pattern!r} asks for INT8 in {name!r}, which has no such form: "
+                f"{graph.group_by_id[name].refusal}"
+            )
+    return able
 
 
 @dataclass
@@ -143,6 +156,8 @@ class _Chooser:
 
     def _offered(self, group: Group) -> list[Format]:
         formats = [f for f in group.formats if f.compute in self.computes]
+        if not formats and group.id in self.forced:
+            formats = list(group.formats)
         if self.per_channel:
             return formats
         plain = [replace(f, weight=f.weight.per_tensor) if f.weight else f for f in formats]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from octavo.bench import PairResult, SingleResult, measure_pair, measure_single
-from octavo.data import DataSource, open_dataset, random_dataset
+from octavo.data import DataSource, open_dataset
 from octavo.errors import UsageError
 from octavo.model import TensorSpec
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, sized
+from octavo.workflow.drawn import draw
 from octavo.workflow.opened import Opened, open_any
 from octavo.workflow.reporter import Reporter
 
@@ -44,6 +45,7 @@ class BenchmarkOptions:
         data: where the inputs come from; None draws random ones.
         seed: of random inputs and of the bootstrap.
         trust: accept files that can run code of their own.
+        shapes: of random inputs by name, with the sample axis.
     """
 
     threads: int | None = None
@@ -52,6 +54,7 @@ class BenchmarkOptions:
     data: DataSource | None = None
     seed: int = 0
     trust: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def run_benchmark(
@@ -87,9 +90,11 @@ def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:
 
 
 def _batch(inputs: Sequence[TensorSpec], options: BenchmarkOptions) -> dict[str, Any]:
+    if options.shapes and options.data is not None:
+        raise UsageError("shapes are for random data, and data were given; leave out --shape")
     size = fixed_batch(inputs) or options.batch_size
     dataset = (
-        random_dataset(inputs, size, options.seed)
+        draw(inputs, size, options.seed, options.shapes)
         if options.data is None
         else open_dataset(options.data, inputs, role="evaluation", limit=size)
     )

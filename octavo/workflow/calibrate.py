@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
-from octavo.arrays import Batch
+from octavo.arrays import Array, Batch
 from octavo.backends.base import Ranges
 from octavo.data.base import Dataset
 from octavo.errors import DataError, NonFiniteError
 from octavo.graph import Graph
 from octavo.measure import Statistics, tied_ranges
 from octavo.plan import Recipe, Scheme
-from octavo.workflow.batches import full_batches
+from octavo.workflow.batches import sized
 from octavo.workflow.finite import explain_non_finite
 from octavo.workflow.reporter import Advance, Reporter
 from octavo.workflow.setting import Setting
@@ -39,19 +40,38 @@ def calibrate(
     axes = {name: s.axis for name, s in schemes.items() if s.axis is not None}
     statistics = Statistics(schemes, channel_axes=axes)
     with reporter.track("calibrating", dataset.size) as advance:
-        batches = _inputs(setting, dataset, batch_size, advance)
+        whole = _WithoutFilling(statistics, setting.fixed)
+        batches = _inputs(whole, dataset, batch_size, advance)
         try:
-            setting.backend.observe(setting.model, batches, statistics, setting.work)
+            setting.backend.observe(setting.model, batches, whole, setting.work)
         except NonFiniteError as error:
             raise DataError(explain_non_finite(error, setting, dataset, batch_size)) from None
     return statistics
 
 
+@dataclass
+class _WithoutFilling:
+    """An observer that leaves out the samples which fill up a batch of a fixed size."""
+
+    statistics: Statistics
+    fixed: int | None
+    samples: int = 0
+
+    @property
+    def tensors(self) -> Collection[str]:
+        return self.statistics.tensors
+
+    def update(self, tensor: str, values: Array) -> None:
+        whole = self.fixed is None or values.ndim == 0 or len(values) != self.fixed
+        self.statistics.update(tensor, values if whole else values[: self.samples])
+
+
 def _inputs(
-    setting: Setting, dataset: Dataset, batch_size: int, advance: Advance
+    observer: _WithoutFilling, dataset: Dataset, batch_size: int, advance: Advance
 ) -> Iterator[Batch]:
-    for batch in full_batches(dataset, batch_size, setting.fixed):
-        yield batch.inputs
+    for batch in dataset.batches(observer.fixed or batch_size):
+        observer.samples = batch.samples
+        yield sized(batch.inputs, observer.fixed or batch.samples)
         advance(batch.samples)
 
 

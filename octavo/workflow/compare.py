@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 from octavo.arrays import Array, Batch
 from octavo.artifact import Manifest
 from octavo.backends.base import Backend
-from octavo.data import Dataset, DataSource, Preprocess, Role, open_dataset, random_dataset
+from octavo.data import Dataset, DataSource, Preprocess, Role, open_dataset
 from octavo.errors import OctavoError, UsageError
 from octavo.model import Model
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, full_batches
+from octavo.workflow.drawn import draw
 from octavo.workflow.opened import Opened, require_artifact, require_float
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting, describe
@@ -25,6 +27,9 @@ from octavo.workflow.setting import Setting, describe
 ROLES: tuple[Role, ...] = ("evaluation", "calibration")
 BATCH_SIZE = 4
 """Samples whose tensors are held at a time, of both models."""
+LOWEST_DB = -200.0
+"""What stands for less than itself, such as a tensor that is 0 everywhere in FP32 only; JSON has no
+minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Difference:
         tensor: its name.
         group: the group that makes it.
         executed: the precision that group ran in.
-        sqnr_db: energy of the FP32 values over that of the difference, dB; None where they agree.
+        sqnr_db: energy of the FP32 values over that of the difference, dB, at least `LOWEST_DB`;
+            None where they agree.
         is_output: whether the model returns it.
     """
 
@@ -82,7 +88,8 @@ class _Energy:
     def sqnr_db(self) -> float | None:
         if self.noise == 0:
             return None
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        ratio = self.signal / self.noise  # NaN or 0 where INT8 is not finite
+        return max(LOWEST_DB, 10 * math.log10(ratio)) if ratio > 0 else LOWEST_DB
 
 
 class _Capture:
@@ -140,12 +147,15 @@ def _dataset(
         except OctavoError as error:
             reporter.say(f"the {role} data of the artifact cannot be opened: {error}")
     reporter.warn("no data: the models are compared on random numbers; give --data")
-    return random_dataset(inputs, samples)
+    recorded_shapes = manifest.job.get("shapes") or {}
+    shapes = {name: tuple(shape) for name, shape in recorded_shapes.items()}
+    return draw(inputs, samples, 0, shapes)
 
 
 def _is_plain(source: str) -> bool:
     """Return whether a specification names data only: one from a manifest must not run code."""
-    return source.startswith(("digits", "images:", "npz:")) or Path(source).exists()
+    named = re.fullmatch(r"digits(:\d+|\[:\d+\])?|(images|npz):.+", source)
+    return bool(named) or Path(source).exists()
 
 
 def _describe(original: Opened, dataset: Dataset) -> Setting:

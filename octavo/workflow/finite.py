@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -90,3 +90,31 @@ def _source_of_infinity(op: Op, before: list[Op], infinite: set[str]) -> Op:
 def _is_float(setting: Setting, tensor: str) -> bool:
     known = setting.graph.tensors.get(tensor)
     return known is not None and known.dtype.startswith("float")
+
+
+def explain_weights(error: NonFiniteError, setting: Setting, groups: Collection[str]) -> str:
+    """Return a message that names the constants of `groups` which are NaN or infinite.
+
+    Args:
+        error: what a backend said that was to quantize them.
+        setting: the float model.
+        groups: ids of the groups to look into.
+    """
+    found = list(_bad_weights(setting, groups))
+    if not found:
+        return f"{error}; mend the model"
+    named = "; ".join(f"{weight!r} of operator {op.name!r}" for weight, op in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"weights of the model are NaN or infinite: {named}{more}; mend the model, or keep them in "
+        f"float (--float {found[0][1].name!r})"
+    )
+
+
+def _bad_weights(setting: Setting, groups: Collection[str]) -> Iterator[tuple[str, Op]]:
+    graph = setting.graph
+    for name in (name for group in groups for name in graph.group_by_id[group].ops):
+        op = graph.op_by_name[name]
+        for weight, array in setting.backend.weights(setting.model, op.weights).items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                yield weight, op

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from octavo.arrays import Array
 from octavo.data import (
@@ -13,10 +13,10 @@ from octavo.data import (
     DataSource,
     Preprocess,
     Role,
+    class_warnings,
     input_ranges,
     open_dataset,
     overlap,
-    random_dataset,
     suspicious_ranges,
 )
 from octavo.data.images import ImageFolder
@@ -24,10 +24,13 @@ from octavo.errors import UsageError
 from octavo.job import Preprocessing, QuantizeJob
 from octavo.model import TensorSpec
 from octavo.workflow.batches import fixed_batch, sized
+from octavo.workflow.drawn import draw
 from octavo.workflow.evaluate import MetricSource, Predict
 from octavo.workflow.reporter import Reporter
 
 RANDOM_SAMPLES = 32
+CALIBRATION_SAMPLES = 300
+"""At most, where neither the job nor the specification of the data gives a number."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,26 @@ class Given:
     evaluate: Callable[[Predict], float] | None = None
     higher_is_better: bool = True
 
+    def check(self, job: QuantizeJob) -> None:
+        """Check that what judges the models is one thing.
+
+        Raises:
+            UsageError: `evaluate` is no function, or stands beside what it takes the place of.
+        """
+        if self.evaluate is None:
+            return
+        if not callable(self.evaluate):
+            raise UsageError(
+                f"evaluate is {self.evaluate!r}; it must be a function that takes a loaded model "
+                "and returns its score"
+            )
+        beside = {
+            "evaluation": self.evaluation is not None or job.evaluation is not None,
+            "metric": self.metric is not None or job.metric is not None,
+        }
+        for name in (name for name, is_given in beside.items() if is_given):
+            raise UsageError(f"evaluate judges the models by itself; leave out {name}=")
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -59,11 +82,22 @@ class RunData:
         calibration: where ranges come from.
         evaluation: what both models are judged on.
         evaluated_on: `evaluation` data of their own, the `calibration` data, or `random` data.
+        calibrated: whether `calibration` was given; else it is random.
     """
 
     calibration: Dataset
     evaluation: Dataset
     evaluated_on: Literal["evaluation", "calibration", "random"]
+    calibrated: bool = True
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """How pictures became inputs, JSON-ready; empty where the data were no pictures."""
+        for dataset in (self.calibration, self.evaluation):
+            if isinstance(dataset, CheckedDataset) and isinstance(dataset.source, ImageFolder):
+                settled = asdict(dataset.source.reader.settled)
+                return Preprocessing(**settled).model_dump(mode="json")
+        return {}
 
     def sample(self, inputs: Sequence[TensorSpec], size: int) -> Mapping[str, Array]:
         """Return the inputs of one forward of `size` samples, or of the model's fixed size."""
@@ -74,12 +108,12 @@ class RunData:
 def open_run_data(
     job: QuantizeJob, given: Given, inputs: Sequence[TensorSpec], reporter: Reporter
 ) -> RunData:
-    """Open calibration and evaluation data, with a stand-in and a warning for what is missing.
+    """Open calibration and evaluation data, with a stand-in for what is missing.
 
     Raises:
         DataError: data cannot be read, are empty, or do not fit the model.
-        UsageError: the two overlap and the job does not allow it, or a preprocessing that was asked
-            for would not be used.
+        UsageError: the two overlap and the job does not allow it; a preprocessing or shapes that
+            were asked for would not be used; random data are needed and shapes are missing.
     """
     calibration = _open(
         given.calibration, job.calibration, "calibration", job.calibration_samples, job, inputs
@@ -88,10 +122,12 @@ def open_run_data(
         given.evaluation, job.evaluation, "evaluation", job.evaluation_samples, job, inputs
     )
     _check_preprocessing(job, calibration, evaluation)
+    if job.shapes and (calibration or evaluation):
+        raise UsageError("shapes are for random data, and data were given; leave out --shape")
     if calibration and evaluation:
         _check_overlap(job, calibration, evaluation, reporter)
     _check_ranges(calibration, evaluation, reporter)
-    return _complete(job, given, inputs, calibration, evaluation, reporter)
+    return _complete(job, inputs, calibration, evaluation)
 
 
 def _open(
@@ -106,7 +142,10 @@ def _open(
     if source is None:
         return None
     preprocess = Preprocess(**job.preprocessing.model_dump())
-    return open_dataset(source, inputs, role=role, limit=limit, preprocess=preprocess)
+    default = CALIBRATION_SAMPLES if role == "calibration" else None
+    return open_dataset(
+        source, inputs, role=role, limit=limit, default=default, preprocess=preprocess
+    )
 
 
 def _check_preprocessing(job: QuantizeJob, *datasets: CheckedDataset | None) -> None:
@@ -139,40 +178,55 @@ def _check_ranges(
     first, second = calibration or evaluation, evaluation if calibration else None
     if first is not None:
         ranges = input_ranges(second) if second is not None else None
-        for warning in suspicious_ranges(input_ranges(first), ranges):
+        found = suspicious_ranges(input_ranges(first), ranges)
+        for warning in [*found, *class_warnings(calibration, evaluation)]:
             reporter.warn(warning)
 
 
 def _complete(
     job: QuantizeJob,
-    given: Given,
     inputs: Sequence[TensorSpec],
     calibration: Dataset | None,
     evaluation: Dataset | None,
-    reporter: Reporter,
 ) -> RunData:
-    shapes = _shapes(evaluation)
-    if calibration is None:
-        calibration = random_dataset(inputs, RANDOM_SAMPLES, job.seed, shapes=shapes)
+    if calibration is not None:
+        if evaluation is not None:
+            return RunData(calibration, evaluation, "evaluation")
+        return RunData(calibration, calibration, "calibration")
+    shapes = job.shapes if evaluation is None else _shapes(evaluation)
+    calibration = draw(inputs, RANDOM_SAMPLES, job.seed, shapes)
+    if evaluation is not None:
+        return RunData(calibration, evaluation, "evaluation", calibrated=False)
+    other = draw(inputs, RANDOM_SAMPLES, job.seed + 1, shapes)
+    return RunData(calibration, other, "random", calibrated=False)
+
+
+def warn_of_stand_ins(data: RunData, given: Given, ranges: bool, reporter: Reporter) -> None:
+    """Say which data are missing, and what that means for the result.
+
+    Args:
+        data: the data of the run.
+        given: what judges the models.
+        ranges: whether any plan takes ranges from the calibration data.
+        reporter: is told.
+    """
+    if ranges and not data.calibrated:
         reporter.warn(
             "NO CALIBRATION DATA: the ranges come from random numbers, so that the speed is real "
             "and the accuracy is not; give calibration data before you use the model"
         )
-        if evaluation is None:
-            other = random_dataset(inputs, RANDOM_SAMPLES, job.seed + 1)
-            return RunData(calibration, other, "random")
-    if evaluation is not None:
-        return RunData(calibration, evaluation, "evaluation")
-    if given.evaluate is None:
+    elif data.evaluated_on == "random" and given.evaluate is None:
+        reporter.warn(
+            "no data: the models are compared on random numbers, which tells nothing about their "
+            "accuracy; give evaluation data for a verdict that holds"
+        )
+    if data.evaluated_on == "calibration" and given.evaluate is None:
         reporter.warn(
             "no evaluation data: the models are compared on the calibration data, which flatters "
             "INT8; give evaluation data for a verdict that holds"
         )
-    return RunData(calibration, calibration, "calibration")
 
 
-def _shapes(dataset: Dataset | None) -> dict[str, tuple[int, ...]]:
-    if dataset is None:
-        return {}
+def _shapes(dataset: Dataset) -> dict[str, tuple[int, ...]]:
     first = next(iter(dataset.batches(1)))
     return {name: tuple(array.shape) for name, array in first.inputs.items()}

@@ -60,7 +60,7 @@ def make_evaluator(
     def predictor(running: Session) -> Predict:
         return LoadedModel(running, setting.model.inputs, setting.model.outputs)
 
-    return UserEvaluator(given.evaluate, job.metric or "score", given.higher_is_better, predictor)
+    return UserEvaluator(given.evaluate, "score", given.higher_is_better, predictor)
 
 
 def check_metric(job: QuantizeJob, given: Given, data: RunData) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from octavo.artifact import Artifact, is_artifact, open_artifact
+from octavo.artifact import MANIFEST, Artifact, open_artifact
 from octavo.backends.base import Backend
 from octavo.backends.registry import find_backend, get_backend
 from octavo.bench import ModelRef
@@ -45,7 +45,7 @@ def open_any(source: object, *, trust: bool) -> Opened:
         ArtifactError: the artifact is damaged.
         ModelError: it is neither, or cannot be read.
     """
-    if isinstance(source, str | Path) and is_artifact(Path(source)):
+    if isinstance(source, str | Path) and (Path(source) / MANIFEST).is_file():
         artifact = open_artifact(Path(source))
         backend = get_backend(artifact.manifest.backend)
         model = backend.restore(artifact.model_folder, trust=trust)

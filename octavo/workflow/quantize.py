@@ -16,13 +16,14 @@ from octavo.errors import ExitCode, UsageError
 from octavo.job import QuantizeJob
 from octavo.loaded import ready
 from octavo.model import Model
-from octavo.plan import Plan
+from octavo.plan import Plan, Scheme
 from octavo.search.candidates import Candidate, candidates, float_reasons
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import calibrate
-from octavo.workflow.inputs import Given, RunData, open_run_data
+from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_ins
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
+from octavo.workflow.outcome import explain_outcome, why_not_faster
 from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
 from octavo.workflow.search import Judge, Outcome, search
@@ -34,6 +35,7 @@ from octavo.workspace import MEGABYTE, folder_size, require_space, workspace
 def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     """Carry out a job; see `octavo.quantize`."""
     started = time.monotonic()
+    given.check(job)
     notes = NotingReporter(reporter)
     output = check_output(Path(job.output)) if job.output else None
     backend, model = load_source(job, given)
@@ -43,8 +45,10 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     setting = describe(backend, model, job.threads, sample)
     plans = candidates(setting.graph, job)
     _check_granularity(job, plans, notes)
+    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
+    warn_of_stand_ins(data, given, bool(schemes), notes)
     with workspace(output) as place:
-        outcome, judging = _find(job, given, setting, data, plans, place, notes)
+        outcome, judging = _find(job, given, setting, data, plans, schemes, place, notes)
     manifest = _manifest(job, setting, data, judging, outcome, notes, time.monotonic() - started)
     result = _result(job, setting, outcome, manifest)
     notes.say(result.reason)
@@ -82,6 +86,7 @@ def _find(
     setting: Setting,
     data: RunData,
     plans: tuple[Candidate, ...],
+    schemes: Mapping[str, Scheme],
     place: Path,
     reporter: Reporter,
 ) -> tuple[Outcome, Judging]:
@@ -92,7 +97,6 @@ def _find(
     reporter.say(f"about {3 * size // MEGABYTE + 1} MB on disk while working")
     announce_time(setting, job, data, reporter)
     judging = evaluate_fp32(setting, job, given, data, reporter)
-    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
     statistics = (
         calibrate(setting, data.calibration, schemes, job.batch_size, reporter) if schemes else None
     )
@@ -132,7 +136,7 @@ def _manifest(
         "evaluations": float(len(outcome.trials)),
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
-        "groups": {"total": len(setting.graph.groups), "int8": best.executed if best else 0},
+        "groups": {"total": len(setting.graph.groups), "int8": kept.executed if kept else 0},
         "evaluated_on": data.evaluated_on,
         "tolerance": str(job.tolerance),
     }
@@ -144,10 +148,13 @@ def _manifest(
         plan=kept.candidate.plan if kept else Plan(),
         ranges=kept.ranges if kept else {},
         job=job.to_json(),
-        preprocessing=job.preprocessing.model_dump(mode="json"),
+        preprocessing=data.preprocessing,
         versions=_versions(setting.backend),
         cpu=setting.target.cpu.model,
         threads=job.threads,
+        saved="int8" if kept else "fp32",
+        reason=explain_outcome(job, setting.graph, outcome),
+        exit_code=int(outcome.exit_code),
         measurements=measurements,
         groups=group_rows(setting.graph, kept.audits if kept else (), _reasons(outcome, reasons)),
         trials=outcome.trials,
@@ -159,8 +166,8 @@ def _manifest(
 def _reasons(outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:
     if outcome.best is None or _keeps_int8(outcome):
         return reasons
-    slower = "INT8 was not measured faster than FP32"
-    return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slower)
+    slow = why_not_faster(outcome.best.throughput)
+    return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slow)
 
 
 def _accuracy(best: Trial | None, judging: Judging) -> dict[str, Any]:
@@ -190,24 +197,7 @@ def _result(job: QuantizeJob, setting: Setting, outcome: Outcome, manifest: Mani
         model=ready(model, job.threads, manifest),
         saved="int8" if int8 else "fp32",
         exit_code=outcome.exit_code,
-        reason=_reason(job, outcome),
+        reason=manifest.reason,
         manifest=manifest,
         write=lambda folder: setting.backend.save(model, folder),
     )
-
-
-def _reason(job: QuantizeJob, outcome: Outcome) -> str:
-    best = outcome.best
-    if best is None:
-        return "no group of the model can be quantized: the float model was kept"
-    if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
-        return (
-            f"no plan stayed within {job.tolerance} of FP32: the most accurate INT8 model was kept "
-            f"({best.candidate.name})"
-        )
-    if outcome.exit_code == ExitCode.NOT_FASTER:
-        return "INT8 was not measured faster than FP32: the float model was kept"
-    if best.accuracy.verdict == "undecided":
-        loss = f"the data cannot tell whether it is within {job.tolerance}"
-        return f"INT8 is faster, and {loss} ({best.candidate.name})"
-    return f"INT8 is within {job.tolerance} of FP32 and faster ({best.candidate.name})"

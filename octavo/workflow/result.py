@@ -13,7 +13,7 @@ from octavo.errors import ExitCode
 from octavo.loaded import LoadedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished quantization.
 
@@ -34,6 +34,10 @@ class Result:
     manifest: Manifest
     write: Callable[[Path], None]
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        folder = f", folder={str(self.folder)!r}" if self.folder else ""
+        return f"Result({self.saved}, exit_code={int(self.exit_code)}, {self.reason!r}{folder})"
 
     def save(self, folder: str | Path) -> Result:
         """Write the artifact; an Octavo artifact that is there is replaced.

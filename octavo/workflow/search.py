@@ -1,4 +1,4 @@
-"""Trying plans until one is accurate and faster; the best one is kept in any case."""
+"""Trying plans until one is accurate and faster; where none is, what is wrong decides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from octavo.search.candidates import Candidate
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import plan_ranges
 from octavo.workflow.evaluate import Evaluation, Evaluator
-from octavo.workflow.measure import Throughput, measure_against, save_model
+from octavo.workflow.finite import explain_weights
+from octavo.workflow.measure import Throughput, measure_surely, save_model
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial, audit
@@ -64,7 +65,7 @@ class Judge:
         folder = self.place / trial.candidate.name.replace(" ", "-")
         label = f"INT8 {trial.candidate.name}"
         saved = save_model(self.setting, trial.model, folder, label, self.job.trust)
-        return measure_against(
+        return measure_surely(
             self.baselines, saved, self.setting, self.job.seconds, self.job.seed, self.reporter
         )
 
@@ -95,7 +96,6 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
         statistics: of the calibration data; None where no plan needs ranges.
         judge_by: what they are judged by.
     """
-    best: Trial | None = None
     trials: list[Trial] = []
     slow: list[Mapping[str, Any]] = []
     for candidate in plans:
@@ -105,22 +105,30 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
         if trial.accuracy.reached:
             trial = trial.measured(judge_by.measure(trial))
         trials.append(trial)
-        best = trial if best is None or trial.better_than(best) else best
         if trial.good:
             break
         if trial.accuracy.reached:
             slow.append(candidate.plan.formats)
-    return _outcome(best, trials, judge_by)
+    return _outcome(trials, judge_by)
 
 
-def _outcome(best: Trial | None, trials: Sequence[Trial], judge_by: Judge) -> Outcome:
-    if best is None:
+def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
+    """Return the plan that holds, else the best of those that missed the tolerance, else of all.
+
+    A plan that is accurate because it quantizes next to nothing does not hide that another one
+    missed the tolerance.
+    """
+    if not trials:
         return Outcome(None)
+    good = [trial for trial in trials if trial.good]
+    missed = [trial for trial in trials if not trial.accuracy.reached]
+    best = max(good or missed or trials, key=lambda trial: trial.merit)
     final = best if best.throughput else best.measured(judge_by.measure(best))
     rows = [(final if trial is best else trial).to_json() for trial in trials]
-    if not final.accuracy.reached:
-        return Outcome(final, rows, ExitCode.TOLERANCE_NOT_REACHED)
-    return Outcome(final, rows, ExitCode.DONE if final.good else ExitCode.NOT_FASTER)
+    if good:
+        return Outcome(final, rows, ExitCode.DONE)
+    code = ExitCode.TOLERANCE_NOT_REACHED if missed else ExitCode.NOT_FASTER
+    return Outcome(final, rows, code)
 
 
 def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
@@ -133,7 +141,10 @@ def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -
         if statistics is not None and schemes
         else {}
     )
-    built = setting.backend.build(setting.model, candidate.plan, ranges, setting.target)
+    try:
+        built = setting.backend.build(setting.model, candidate.plan, ranges, setting.target)
+    except NonFiniteError as error:
+        raise DataError(explain_weights(error, setting, candidate.quantized)) from None
     audits = audit(setting, candidate, built)
     int8 = judge_by.evaluate(built, f"evaluating {candidate.name}")
     accuracy = judge(judge_by.fp32, int8, judge_by.job.tolerance, real=judge_by.real)

@@ -63,8 +63,8 @@ def describe(backend: Backend, model: Model, threads: int, sample: Mapping[str, 
 
 
 def source_record(model: Model) -> dict[str, str | None]:
-    """Return the name and, where it is on disk, the sha256 of a model."""
+    """Return the file name and the sha256 of a model, None for one that is not on disk."""
     source: Path | None = model.source
     if source is None:
-        return {"name": type(model.native).__qualname__, "sha256": None}
+        return {"name": "in memory", "sha256": None}
     return {"name": source.name, "sha256": sha256(source)}

@@ -51,17 +51,16 @@ class Trial:
         """Return it with its speed."""
         return replace(self, throughput=throughput)
 
-    def better_than(self, other: Trial) -> bool:
-        """Whether it is the one to keep: the tolerance first; then speed with it, else accuracy."""
-        return self._rank > other._rank
-
     @property
-    def _rank(self) -> tuple[bool, bool, float]:
+    def merit(self) -> float:
+        """What it is compared by: speed within the tolerance, accuracy beyond it; more is better.
+
+        Only trials that all reached the tolerance, or all missed it, are to be compared.
+        """
         if self.accuracy.reached:
-            ratios = self.throughput.ratios if self.throughput else [0.0]
-            return True, self.good, min(ratios)
+            return min(self.throughput.ratios) if self.throughput else 0.0
         value = self.accuracy.int8 if self.accuracy.higher_is_better else -self.accuracy.int8
-        return False, False, -math.inf if math.isnan(value) else value
+        return -math.inf if math.isnan(value) else value
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of the manifest and of `quantize --json`."""

@@ -13,8 +13,9 @@ from octavo.tolerance import Tolerance
 from octavo.workflow.evaluate import Evaluation
 
 Verdict: TypeAlias = Literal["within", "undecided", "exceeded"]
-"""`within`: the measured loss is accepted, which is no proof. `undecided`: the sample is so small
-that chance alone moves the result by more than the tolerance. `exceeded`: the loss is too large."""
+"""`within`: the measured loss is accepted, which is no proof. `undecided`: it would be, and the
+sample is so small that chance alone moves the result by more than the tolerance. `exceeded`: the
+measured loss is too large."""
 
 _CLEAR = 2.0  # standard errors beyond which even a small sample decides
 
@@ -88,22 +89,28 @@ def judge(
         higher_is_better=fp32.higher_is_better,
         samples=fp32.samples,
         verdict=(
-            _verdict(reached, margin, slack, _standard_error(fp32, int8, tolerance))
-            if real
-            else "undecided"
+            _verdict(margin, slack, _standard_error(fp32, int8, tolerance), real=real)
+            if reached
+            else "exceeded"
         ),
         reached=reached,
     )
 
 
-def _verdict(reached: bool, margin: float, slack: float, error: float | None) -> Verdict:
-    if error is not None and error > slack and abs(margin) < _CLEAR * error:
+def _verdict(margin: float, slack: float, error: float | None, *, real: bool) -> Verdict:
+    if not real or (error is not None and error > slack and margin < _CLEAR * error):
         return "undecided"
-    return "within" if reached else "exceeded"
+    return "within"
 
 
 def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) -> float | None:
-    """Return the paired standard error of mean(q - (1 - tolerance) * f), None without scores."""
+    """Return the paired standard error of mean(q - (1 - tolerance) * f), None without scores.
+
+    Hits and misses have a standard error of 0 where the models never disagree, however few the
+    samples. As in Laplace's rule of succession, one more sample is therefore counted in which INT8
+    misses and FP32 hits; it takes about one sample per unit of tolerance (100 for 1 %) to outweigh
+    it. Scores in other units have no such bound and no such sample.
+    """
     if fp32.scores is None or int8.scores is None:
         return None
     if len(fp32.scores) < 2:
@@ -112,4 +119,10 @@ def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) ->
     if not fp32.higher_is_better:
         share = -share
     differences: FloatArray = int8.scores - (1.0 - share) * fp32.scores
+    if fp32.higher_is_better and _bounded(fp32.scores) and _bounded(int8.scores):
+        differences = np.append(differences, -1.0)
     return float(np.std(differences, ddof=1) / math.sqrt(len(differences)))
+
+
+def _bounded(scores: FloatArray) -> bool:
+    return bool(np.all(np.abs(scores) <= 1.0))

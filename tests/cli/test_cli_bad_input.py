@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 
 import numpy as np
 import pytest
@@ -153,6 +154,9 @@ def test_more_threads_than_cores(refused):
         (["--threads", "0"], "greater than or equal to 1"),
         (["--tolerance", "little"], "cannot read the tolerance 'little'"),
         (["--approach", "qat"], "should be 'auto', 'static' or 'dynamic'"),
+        (["--size", "64x"], "size is one number of pixels"),
+        (["--interpolation", "cubic"], "should be 'nearest', 'bilinear', 'bicubic' or 'lanczos'"),
+        (["--shape", "image"], "--shape takes INPUT=SIZES"),
         (["--mean", "a,b"], "--mean takes numbers"),
         (["--mean", "0.5"], "preprocessing is for image folders"),
         (["--thread", "2"], "No such option: --thread"),
@@ -192,6 +196,50 @@ def test_no_output(octavo, place):
     code, _, err = octavo("quantize", place / "net.onnx")
     assert code == ExitCode.BAD_INPUT
     assert err == "error: no output folder was given; add -o DIR\n"
+
+
+def test_the_missing_model_is_missed_first(octavo):
+    code, _, err = octavo("quantize")
+    assert code == ExitCode.BAD_INPUT
+    assert err.startswith("error: no model was given")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["quantize", "--thread", "2"], ["nothing"], ["compare", "a.onnx"]]
+)
+def test_what_is_wrong_ends_before_the_advice(octavo, arguments):
+    code, _, err = octavo(*arguments)
+    assert code == ExitCode.BAD_INPUT
+    assert re.search(r"[^.\s]\. Try 'octavo --help'\.\n$", err)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_benchmark_of_no_time_is_refused_at_once(octavo, place, seconds):
+    code, out, err = octavo("benchmark", place / "net.onnx", "--seconds", seconds)
+    assert (code, out) == (ExitCode.BAD_INPUT, "")
+    assert err.startswith("error: cannot measure for")
+
+
+@pytest.mark.parametrize("shape", ["image", "image=", "=1x3", "image=1x0x3", "image=1xthree"])
+@pytest.mark.parametrize("command", ["quantize", "benchmark"])
+def test_a_malformed_shape(octavo, place, command, shape):
+    code, _, err = octavo(command, place / "net.onnx", "--shape", shape)
+    assert code == ExitCode.BAD_INPUT
+    assert err == (
+        "error: --shape takes INPUT=SIZES such as image=1x3x224x224, each at least 1; not "
+        f"{shape!r}\n"
+    )
+
+
+def test_test_only_files_are_not_proposed(octavo, place):
+    code, _, err = octavo("explain", place / "cal.npz")
+    assert code == ExitCode.BAD_INPUT
+    assert "a model file (.onnx)" in err and "the folder of an artifact" in err
+
+
+@pytest.mark.parametrize("command", ["quantize", "benchmark", "compare"])
+def test_the_help_can_be_copied_into_any_shell(octavo, command):
+    assert "[:" not in octavo(command, "--help")[1]
 
 
 def test_a_disk_that_is_too_small(refused, monkeypatch):

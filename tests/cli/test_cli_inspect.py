@@ -26,9 +26,9 @@ def test_the_version_is_printed(octavo):
 def test_every_option_of_a_job_has_a_flag():
     command = next(one for one in app.registered_commands if one.name == "quantize")
     parameters = set(command.callback.__annotations__)
-    renamed = {"output": "output_folder", "float": "float_"}
+    renamed = {"output": "output_folder", "float": "float_", "shapes": "shape"}
     names = [name for name in option_names(QuantizeJob) if name != "preprocessing"]
-    names += [name for name in option_names(Preprocessing) if name != "interpolation"]
+    names += option_names(Preprocessing)
     assert [name for name in names if renamed.get(name, name) not in parameters] == []
 
 
@@ -127,6 +127,7 @@ def test_compare_runs_no_function_that_a_manifest_names(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert _is_plain("digits:300")
     assert not _is_plain("os:getcwd")
+    assert not _is_plain("digits_evil:run")
 
 
 def test_compare_refuses_an_artifact_of_another_model(octavo, artifact, place):

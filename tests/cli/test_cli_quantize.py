@@ -43,6 +43,14 @@ def test_the_artifact_runs_and_agrees_with_fp32(artifact, place):
     assert np.mean(predicted == data["label"]) >= 0.99
 
 
+def test_the_manifest_tells_the_outcome(artifact):
+    folder, report = artifact
+    manifest = open_artifact(folder).manifest
+    assert (manifest.saved, manifest.exit_code) == ("int8", 0)
+    assert manifest.reason == report["reason"]
+    assert manifest.preprocessing == {}
+
+
 def test_the_manifest_tells_where_it_came_from(artifact):
     folder, report = artifact
     manifest = open_artifact(folder).manifest
@@ -151,6 +159,9 @@ def test_pictures_are_prepared_as_asked_and_the_artifact_says_how(octavo, place,
     assert json.loads(out)["accuracy"]["samples"] == 4
     assert manifest.preprocessing["mean"] == [0.5, 0.4, 0.3]
     assert manifest.preprocessing["std"] == [0.2]
+    assert manifest.preprocessing["size"] == [32, 32]
+    assert manifest.preprocessing["layout"] == "NCHW"
+    assert manifest.preprocessing["scale"] == 1 / 255
 
 
 @pytest.mark.parametrize("table", [False, True])

@@ -59,6 +59,14 @@ def test_the_smaller_of_two_limits_holds(tmp_path, vector, rows):
     assert opened(f"{tmp_path}/a.npz[:60]", vector).size == 9
 
 
+def test_a_default_limit_gives_way_to_a_number_in_the_specification(tmp_path, vector, rows):
+    np.savez(tmp_path / "a.npz", x=rows(9))
+    assert opened(f"{tmp_path}/a.npz", vector, default=4).size == 4
+    assert opened(f"{tmp_path}/a.npz:6", vector, default=4).size == 6
+    assert opened(f"{tmp_path}/a.npz:6", vector, default=4, limit=5).size == 5
+    assert opened([rows(9)], vector, default=4).size == 4
+
+
 def test_a_path_that_ends_like_a_limit_is_a_path(tmp_path, vector, rows):
     folder = tmp_path / "run:3"
     folder.mkdir()
@@ -85,7 +93,7 @@ def test_a_batch_size_below_one_is_refused(vector, rows):
         ("images:missing[:3]", "no such file or folder: missing;"),
         ("digitz", "did you mean 'digits'?"),
         ("image:some/folder", "did you mean 'images'?"),
-        ("digits[5:]", "data are digits[:N]"),
+        ("digits[5:]", "data are digits:N"),
         ("digits[:0]", "at least 1"),
         ("", "no data were named"),
         ("  ", "no data were named"),

@@ -5,7 +5,7 @@ from octavo.errors import UsageError
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates, float_reasons
 from octavo.target import Target
-from octavo.testing.networks import convnet
+from octavo.testing.networks import attention, convnet
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,23 @@ def names(graph, **options):
 
 
 def test_static_ranges_come_first_and_dynamic_ones_last(graph):
-    assert names(graph) == ["static minmax", "static mse", "static percentile", "dynamic"]
+    backend = ReferenceBackend()
+    products = backend.graph(backend.load(attention()), Target())
+    assert names(products) == ["static minmax", "static mse", "static percentile", "dynamic"]
+
+
+def test_a_dynamic_plan_of_next_to_no_work_is_tried_only_when_asked_for(graph):
+    """The classifier is the one product: 240 of 97,008 multiply-adds."""
+    assert names(graph) == ["static minmax", "static mse", "static percentile"]
+    assert names(graph, approach="dynamic") == ["dynamic"]
+
+
+def test_a_forced_group_is_quantized_in_every_candidate(graph):
+    for approach in ("static", "dynamic"):
+        for plan in candidates(graph, QuantizeJob(approach=approach, int8=["stem"], ranges="mse")):
+            assert plan.plan.format("stem").compute == "int8"
+            assert plan.plan.recipe.ranges == "mse"
+            assert "stem" not in plan.reasons
 
 
 def test_only_what_was_asked_for_is_tried(graph):

@@ -293,6 +293,13 @@ class TestOptions:
         assert initial.plan.formats == {"product": MATMUL[-1].format}
         assert initial.reasons.keys() == {"conv", "f"}
 
+    def test_a_forced_group_without_a_dynamic_form_takes_its_static_one(self):
+        graph = network(("conv", "compute", CONV, "x"), ("product", "compute", MATMUL, "conv"))
+
+        initial = initial_plan(graph, approach="dynamic", int8_patterns=["*"])
+
+        assert initial.plan.formats == {"conv": CONV[0].format, "product": MATMUL[-1].format}
+
     def test_a_refused_dynamic_form_gives_its_reason(self):
         slow = Capability(Format("int8_dynamic"), "it is slower")
         graph = network(("conv", "compute", (*CONV, slow), "x"))
@@ -301,8 +308,25 @@ class TestOptions:
 
     def test_the_recipe_goes_into_the_plan(self):
         recipe = Recipe("percentile", 99.9)
+        graph = network(("conv", "compute", CONV, "x"))
 
-        assert initial_plan(network(), recipe=recipe).plan.recipe == recipe
+        assert initial_plan(graph, recipe=recipe).plan.recipe == recipe
+
+    def test_a_plan_without_ranges_is_the_same_for_every_recipe(self):
+        recipe = Recipe("percentile", 99.9)
+
+        assert initial_plan(network(), recipe=recipe).plan.recipe == Recipe()
+
+    def test_brackets_in_a_pattern_stand_for_themselves(self):
+        graph = network(("layers[0].conv", "compute", CONV, "x"))
+
+        for pattern in ("layers[0].conv", "layers[0]*"):
+            assert initial_plan(graph, float_patterns=[pattern]).plan.formats == {}
+
+    def test_a_pattern_forces_the_groups_that_can_be_forced(self):
+        graph = network(("a.conv", "compute", CONV, "x"), ("a.soft", "float", (), "a.conv_out"))
+
+        assert list(initial_plan(graph, int8_patterns=["a.*"]).plan.formats) == ["a.conv"]
 
 
 class TestWantedTensors:

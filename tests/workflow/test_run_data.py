@@ -5,7 +5,7 @@ from octavo.errors import DataError, UsageError
 from octavo.job import QuantizeJob
 from octavo.model import TensorSpec
 from octavo.workflow.batches import FullBatchSession, fixed_batch, full_batches, sized
-from octavo.workflow.inputs import Given, open_run_data
+from octavo.workflow.inputs import Given, open_run_data, warn_of_stand_ins
 from octavo.workflow.judging import check_metric, choose_metric, format_seconds
 
 INPUTS = (TensorSpec("x", "float32", ("N", 4)),)
@@ -30,6 +30,8 @@ def test_without_evaluation_data_the_calibration_data_are_used_and_it_is_said(re
     data = opened(reporter, calibration=[values(8, 0)])
     assert data.evaluation is data.calibration
     assert data.evaluated_on == "calibration"
+    warn_of_stand_ins(data, Given(), True, reporter)
+    assert len(reporter.warned) == 1
     assert "no evaluation data" in reporter.warned[0]
 
 
@@ -37,7 +39,21 @@ def test_without_calibration_data_random_ones_are_used_and_it_is_said(reporter):
     data = opened(reporter, evaluation=[values(6, 1)])
     assert data.calibration.name == "random data"
     assert data.evaluated_on == "evaluation"
+    warn_of_stand_ins(data, Given(), True, reporter)
     assert "NO CALIBRATION DATA" in reporter.warned[0]
+
+
+def test_plans_without_ranges_need_no_calibration_data(reporter):
+    data = opened(reporter, evaluation=[values(6, 1)])
+    warn_of_stand_ins(data, Given(), False, reporter)
+    assert reporter.warned == []
+
+
+def test_plans_without_ranges_are_still_judged_on_random_numbers_and_it_is_said(reporter):
+    data = opened(reporter)
+    warn_of_stand_ins(data, Given(), False, reporter)
+    assert "compared on random numbers" in reporter.warned[0]
+    assert len(reporter.warned) == 1
 
 
 def test_random_calibration_and_evaluation_data_differ(reporter):
@@ -47,8 +63,70 @@ def test_random_calibration_and_evaluation_data_differ(reporter):
 
 
 def test_a_function_of_the_user_needs_no_evaluation_data(reporter):
-    opened(reporter, calibration=[values(8, 0)], evaluate=lambda predict: 1.0)
+    given = {"calibration": [values(8, 0)], "evaluate": lambda predict: 1.0}
+    warn_of_stand_ins(opened(reporter, **given), Given(**given), True, reporter)
     assert reporter.warned == []
+
+
+def free(*shape):
+    return (TensorSpec("image", "float32", shape),)
+
+
+def test_random_data_of_a_free_size_are_refused(reporter):
+    message = (
+        r"input image: float32\[batch, 3, h, w\] has free dimensions h, w; give data, or their "
+        r"sizes with --shape image=1x3x224x224"
+    )
+    with pytest.raises(UsageError, match=message):
+        open_run_data(QuantizeJob(), Given(), free("batch", 3, "h", "w"), reporter)
+
+
+def test_random_data_take_the_shapes_that_are_given(reporter):
+    job = QuantizeJob(shapes={"image": (1, 3, 8, 9)})
+    data = open_run_data(job, Given(), free("batch", 3, "h", None), reporter)
+    assert data.sample(free("batch", 3, "h", None), 2)["image"].shape == (2, 3, 8, 9)
+    assert next(data.calibration.batches(4)).inputs["image"].shape == (4, 3, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"imge": (1, 3, 8, 8)}, "did you mean 'image'"),
+        ({"image": (1, 4, 8, 8)}, "the shape 1x4x8x8 does not fit input image"),
+        ({"image": (1, 3, 8)}, "the shape 1x3x8 does not fit"),
+    ],
+)
+def test_shapes_that_fit_no_input_are_refused(reporter, shapes, message):
+    with pytest.raises(UsageError, match=message):
+        open_run_data(QuantizeJob(shapes=shapes), Given(), free("batch", 3, "h", "w"), reporter)
+
+
+def test_shapes_beside_data_are_refused(reporter):
+    with pytest.raises(UsageError, match="shapes are for random data"):
+        opened(reporter, QuantizeJob(shapes={"x": (1, 4)}), calibration=[values(8, 0)])
+
+
+def test_random_numbers_take_their_shapes_from_the_evaluation_data(reporter):
+    batch = np.zeros((4, 3, 8, 8), np.float32)
+    batch[0] = 1
+    given = Given(evaluation=[batch])
+    data = open_run_data(QuantizeJob(), given, free("batch", 3, "h", "w"), reporter)
+    assert next(data.calibration.batches(4)).inputs["image"].shape == (4, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "job", "message"),
+    [
+        ({"evaluate": 3}, {}, "evaluate is 3; it must be a function"),
+        ({"evaluate": len, "evaluation": [1]}, {}, "leave out evaluation="),
+        ({"evaluate": len}, {"evaluation": "digits"}, "leave out evaluation="),
+        ({"evaluate": len}, {"metric": "top1"}, "leave out metric="),
+        ({"evaluate": len, "metric": len}, {}, "leave out metric="),
+    ],
+)
+def test_what_judges_the_models_is_one_thing(given, job, message):
+    with pytest.raises(UsageError, match=message):
+        Given(**given).check(QuantizeJob(**job))
 
 
 def test_samples_in_both_are_refused(reporter):

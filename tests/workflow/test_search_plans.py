@@ -1,28 +1,35 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from octavo.backends.base import Edit
 from octavo.bench import Measurement, PairResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
-from octavo.errors import ExitCode, NonFiniteError
+from octavo.data import open_dataset
+from octavo.errors import DataError, ExitCode, NonFiniteError
 from octavo.job import QuantizeJob
+from octavo.plan import Range
 from octavo.search.candidates import candidates
 from octavo.search.initial import wanted_tensors
+from octavo.workflow import measure
 from octavo.workflow.calibrate import calibrate
 from octavo.workflow.evaluate import Evaluation
+from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput
+from octavo.workflow.outcome import explain_outcome
 from octavo.workflow.search import Judge, search
 
 
-def pair(ratio, low=None):
+def pair(ratio, low=None, high=None):
     fp32, int8 = (
         Measurement(label, speed, Latency(1, 1, 1), 1, 1.0, (0,))
         for label, speed in (("FP32", 100.0), ("INT8", 100.0 * ratio))
     )
     quiet = Noise(0.0, 0.0, 0.0, None)
-    interval = (ratio if low is None else low, ratio)
+    interval = (ratio if low is None else low, ratio if high is None else high)
     return PairResult(fp32, int8, ratio, interval, 4, 1.0, 1, 1, quiet)
 
 
@@ -47,10 +54,11 @@ class Scripted(Judge):
 @pytest.fixture
 def tried(setting, images, reporter, tmp_path):
     """Search with scripted scores and ratios; return the outcome and what was done."""
-    from octavo.data import open_dataset
-
     job = QuantizeJob(tolerance="1%")
-    plans = candidates(setting.graph, job)
+    plans = [
+        *candidates(setting.graph, job),
+        *candidates(setting.graph, QuantizeJob(approach="dynamic")),
+    ]
     data = open_dataset([images], setting.model.inputs, role="calibration")
     schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
     statistics = calibrate(setting, data, schemes, 8, reporter)
@@ -98,6 +106,78 @@ def test_nothing_faster_keeps_the_fastest_accurate_plan_for_the_report(tried):
     outcome, _ = tried(scores, {"static minmax": 0.5, "dynamic": 0.9})
     assert outcome.exit_code == ExitCode.NOT_FASTER
     assert outcome.best.candidate.name == "dynamic"
+
+
+def test_a_tolerance_that_was_missed_is_not_hidden_by_a_plan_that_does_next_to_nothing(tried):
+    scores = {"static minmax": 0.8, "static mse": 0.9, "static percentile": 0.7, "dynamic": 1.0}
+    outcome, calls = tried(scores, {"static mse": 2.0, "dynamic": 0.99})
+    assert outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED
+    assert outcome.best.candidate.name == "static mse"
+    assert outcome.best.throughput.ratios == [2.0]
+    assert calls[-1] == "measuring static mse"
+    reason = explain_outcome(QuantizeJob(), None, outcome)
+    assert "no plan is within 1% of FP32 and faster" in reason
+    assert "most accurate INT8 model was kept (static mse)" in reason
+
+
+def test_a_good_plan_wins_over_those_that_missed_the_tolerance(tried):
+    scores = dict.fromkeys(STATIC, 0.8) | {"dynamic": 1.0}
+    outcome, _ = tried(scores, {"dynamic": 1.2})
+    assert (outcome.exit_code, outcome.best.candidate.name) == (ExitCode.DONE, "dynamic")
+
+
+def test_a_ratio_that_noise_may_explain_is_not_called_slower(tried):
+    outcome, _ = tried(
+        {"static minmax": 1.0, "dynamic": 1.0}, {"static minmax": 1.0, "dynamic": 1.0}
+    )
+    unclear = Throughput({"default": pair(1.25, 0.7, 1.63)})
+    outcome = replace(outcome, best=outcome.best.measured(unclear))
+    reason = explain_outcome(QuantizeJob(), None, outcome)
+    assert "could not be shown faster (1.25x, 0.70 to 1.63): measure on a quieter machine" in reason
+    assert "was not measured faster" in explain_outcome(
+        QuantizeJob(),
+        None,
+        replace(outcome, best=outcome.best.measured(Throughput({"default": pair(0.9)}))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [((1.25, 0.7, 1.63), [1, 3]), ((1.25, 1.1, 1.4), [1]), ((0.9, 0.7, 1.1), [1])],
+)
+def test_a_ratio_that_noise_may_explain_is_measured_again_and_longer(
+    setting, reporter, monkeypatch, first, expected
+):
+    seconds = []
+
+    def measured(*arguments, **options):
+        seconds.append(options["seconds"])
+        return pair(*first) if len(seconds) == 1 else pair(1.3, 1.2, 1.4)
+
+    monkeypatch.setattr(measure, "measure_pair", measured)
+    found = measure.measure_surely({"default": None}, None, setting, 1.0, 0, reporter)
+    assert seconds == expected
+    assert found.faster is (first[0] > 1)
+
+
+def test_weights_that_are_not_finite_are_named(setting, images, reporter, tmp_path):
+    weight = setting.backend.weights(setting.model, ["stem.weight"])["stem.weight"].copy()
+    weight[0, 0, 0, 0] = np.inf
+    broken = setting.backend.edit(setting.model, [Edit("stem.weight", weight)])
+    job = QuantizeJob(ranges="minmax", approach="static")
+    (plan,) = candidates(setting.graph, job)
+    ranges = {name: Range(-1.0, 1.0) for name in wanted_tensors(setting.graph, [plan.plan])}
+    broken_setting = replace(setting, model=broken)
+    with pytest.raises(NonFiniteError) as found:
+        setting.backend.build(broken, plan.plan, ranges, setting.target)
+    message = explain_weights(found.value, broken_setting, plan.quantized)
+    assert "NaN or infinite: 'stem.weight' of operator 'stem'; mend the model" in message
+    fp32 = Evaluation(1.0, None, "score", True, 10)
+    judge = Scripted(broken_setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
+    data = open_dataset([images], setting.model.inputs, role="calibration")
+    statistics = calibrate(setting, data, wanted_tensors(setting.graph, [plan.plan]), 8, reporter)
+    with pytest.raises(DataError, match=r"'stem\.weight' of operator 'stem'"):
+        search([plan], statistics, judge)
 
 
 def test_nothing_accurate_keeps_the_most_accurate_plan_and_measures_it(tried):

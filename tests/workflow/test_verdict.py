@@ -24,14 +24,33 @@ def hits(right, samples):
     return scored([1.0] * right + [0.0] * (samples - right))
 
 
-def test_equal_models_are_within_even_on_few_samples():
-    accuracy = judge(hits(9, 10), hits(9, 10), ONE_PERCENT)
-    assert (accuracy.verdict, accuracy.reached) == ("within", True)
+@pytest.mark.parametrize(
+    ("samples", "verdict"), [(10, "undecided"), (90, "undecided"), (120, "within")]
+)
+def test_equal_models_are_within_where_the_samples_can_tell(samples, verdict):
+    accuracy = judge(hits(samples, samples), hits(samples, samples), ONE_PERCENT)
+    assert (accuracy.verdict, accuracy.reached) == (verdict, True)
 
 
-def test_one_sample_of_71_cannot_decide_about_one_percent():
+def test_one_sample_of_71_is_more_than_one_percent():
     accuracy = judge(hits(71, 71), hits(70, 71), ONE_PERCENT)
-    assert (accuracy.verdict, accuracy.reached) == ("undecided", False)
+    assert (accuracy.verdict, accuracy.reached) == ("exceeded", False)
+
+
+def test_one_miss_of_120_is_within_one_percent_and_could_be_chance():
+    assert judge(hits(120, 120), hits(119, 120), ONE_PERCENT).verdict == "undecided"
+
+
+def test_scores_in_other_units_get_no_pseudo_sample():
+    """Distances may lie within 1 by chance; 1 more would say nothing about them."""
+    near = scored(np.full(20, 0.01), higher=False)
+    assert judge(near, near, ONE_PERCENT).verdict == "within"
+    far = scored(np.full(20, 40.0))
+    assert judge(far, far, ONE_PERCENT).verdict == "within"
+
+
+def test_random_samples_do_not_hide_a_loss():
+    assert judge(hits(10, 10), hits(5, 10), ONE_PERCENT, real=False).verdict == "exceeded"
 
 
 def test_many_samples_decide():

@@ -18,6 +18,7 @@ INTEGER_KERNELS = frozenset(
     {"MatMulIntegerToFloat", "MatMulInteger", "DynamicQuantizeMatMul", "ConvInteger", "QGemm",
      "QAttention", "DynamicQuantizeLSTM"}
 )  # fmt: skip
+STATIC_KERNELS = frozenset({"QGemm", "QLinearMatMul", "QLinearConv"})
 BORDERS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Transpose", "ReorderInput",
      "ReorderOutput"}
@@ -117,11 +118,25 @@ def _reason(requested: Format, executed: Compute, kernels: Sequence[Kernel]) -> 
 def _executed(
     group: Group, requested: Format, kernels: Sequence[Kernel], quantized: frozenset[str]
 ) -> Compute:
-    if any(_is_integer(kernel) for kernel in kernels):
-        return requested.compute if not requested.is_float else "int8"
+    deciding = [kernel for kernel in kernels if _head(kernel) == group.id] or kernels
+    if any(_is_integer(kernel) for kernel in deciding):
+        return _integer_compute(requested, deciding)
     if not kernels and _is_left_out(group, quantized):
         return "int8"
     return "fp32"
+
+
+def _head(kernel: Kernel) -> str:
+    """Return the operator a kernel is named after; the parts of a dynamic product add to it."""
+    return kernel.node.removesuffix(".integer")
+
+
+def _integer_compute(requested: Format, kernels: Sequence[Kernel]) -> Compute:
+    kinds = {kernel.kind for kernel in kernels}
+    if "DynamicQuantizeMatMul" in kinds:
+        return "int8_dynamic"
+    either = requested.compute in ("int8_dynamic", "int8_weight") and not kinds & STATIC_KERNELS
+    return requested.compute if either else "int8"
 
 
 def _is_left_out(group: Group, quantized: frozenset[str]) -> bool:

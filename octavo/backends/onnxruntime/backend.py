@@ -41,9 +41,10 @@ class OnnxRuntimeBackend:
         return {name: metadata.version(name) for name in ("onnxruntime", "onnx", "onnx-ir")}
 
     def owns(self, source: object) -> bool:
-        """Return whether `source` is an `.onnx` file or an ONNX object."""
+        """Return whether `source` is an `.onnx` file, a folder with one, or an ONNX object."""
         if isinstance(source, (str, Path)):
-            return Path(source).suffix.lower() == ".onnx"
+            path = Path(source)
+            return path.suffix.lower() == ".onnx" or (path / load.FILE).is_file()
         return isinstance(source, (onnx.ModelProto, ir.Model))
 
     def load(self, source: object, *, trust: bool = False) -> Model:

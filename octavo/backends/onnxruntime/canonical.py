@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from octavo.backends.onnxruntime.fold import fold_affine
-from octavo.backends.onnxruntime.kinds import SATURATING, TIED
+from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
 
 
 def canonicalize(model: ir.Model) -> ir.Model:
@@ -35,7 +35,9 @@ def canonicalize(model: ir.Model) -> ir.Model:
 def drop_dropout(graph: ir.Graph) -> None:
     """Replace a Dropout, which passes its input on at inference, by what it reads."""
     for node in list(graph):
-        if node.op_type != "Dropout" or any(output.uses() for output in node.outputs[1:]):
+        if node.op_type != "Dropout" or any(
+            output.uses() or output.is_graph_output() for output in node.outputs[1:]
+        ):
             continue
         source, output = node.inputs[0], node.outputs[0]
         if source is None or output.is_graph_output():
@@ -70,7 +72,7 @@ def raise_saturations(graph: ir.Graph) -> None:
 def _mover_before(node: ir.Node) -> ir.Node | None:
     read = node.inputs[0] if node.op_type in SATURATING and not node.domain else None
     mover = read.producer() if read is not None else None
-    if read is None or mover is None or mover.op_type not in TIED or len(mover.outputs) != 1:
+    if read is None or mover is None or not only_moves(mover) or len(mover.outputs) != 1:
         return None
     source = mover.inputs[0]
     made_here = source is not None and source.producer() is not None

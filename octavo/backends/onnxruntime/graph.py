@@ -12,7 +12,7 @@ from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING
 from octavo.backends.onnxruntime.load import dtype_name, native
 from octavo.backends.onnxruntime.options import Head, options
 from octavo.backends.onnxruntime.shapes import infer, macs, shape_of
-from octavo.backends.onnxruntime.ties import find_ties
+from octavo.backends.onnxruntime.ties import find_ties, holds_zero
 from octavo.graph import Graph, Group, Kind, Op, Tensor
 from octavo.model import Model
 from octavo.target import Target
@@ -131,7 +131,9 @@ def _next(node: ir.Node, fits: Callable[[ir.Node], bool]) -> list[ir.Node]:
 
 def _saturates(node: ir.Node) -> bool:
     bounds = [value for value in node.inputs[1:] if value is not None]
-    return node.op_type in SATURATING and not node.domain and all(map(is_constant, bounds))
+    if node.op_type not in SATURATING or node.domain or not all(map(is_constant, bounds)):
+        return False
+    return holds_zero(node)
 
 
 def _adds_bias(node: ir.Node) -> bool:

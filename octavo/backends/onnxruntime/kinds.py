@@ -6,6 +6,8 @@ and QuantizeLinear either became an integer kernel or stayed float.
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from octavo.graph import Kind
 
 _BY_KIND: dict[Kind, tuple[str, ...]] = {
@@ -81,3 +83,17 @@ ARGUMENT_INPUTS = frozenset(
     }
 )
 """Operators whose later inputs are arguments (shapes, indices, bounds) and no values."""
+
+
+def only_moves(node: ir.Node) -> bool:
+    """Return whether a node makes nothing but values that it reads, so that it commutes with Relu.
+
+    Resize does so by nearest neighbour alone, and where it does not fill in an extrapolation value.
+    """
+    if node.domain or node.op_type not in TIED:
+        return False
+    if node.op_type != "Resize":
+        return True
+    where = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    mode = node.attributes.get_string("mode", "nearest")
+    return mode == "nearest" and where != "tf_crop_and_resize"

@@ -63,11 +63,22 @@ def load(source: object, name: str) -> Model:
         raise ModelError(f"{path or 'the model'} has no outputs; expected a complete ONNX graph")
     return Model(
         backend=name,
-        native=OnnxModel(original, canonicalize(_upgrade(original))),
+        native=OnnxModel(original, _canonical(original)),
         inputs=_specs(_real_inputs(original.graph)),
         outputs=_specs(original.graph.outputs),
         source=path,
     )
+
+
+def _canonical(original: ir.Model) -> ir.Model:
+    upgraded = _upgrade(original)
+    try:
+        return canonicalize(upgraded)
+    except Exception as error:  # onnx_ir raises types of its own on graphs that are not valid
+        raise ModelError(
+            f"the ONNX graph cannot be brought into canonical form ({error}); "
+            "check it with onnx.checker"
+        ) from error
 
 
 def save(model: Model, folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime.kinds import RESCALING, SATURATING, SLOW, TIED
+from octavo.backends.onnxruntime.ties import holds_zero
 from octavo.graph import Capability, Kind, Role
 from octavo.plan import S8, U8, Compute, Format, Scheme
 from octavo.target import Target
@@ -183,8 +184,17 @@ def _between(head: Head) -> tuple[Role, tuple[Capability, ...]]:
         return _refused("ONNX Runtime resizes integers only by nearest neighbour")
     if native == "AveragePool" and max(head.node.attributes.get_ints("dilations", [1])) > 1:
         return _refused("ONNX Runtime's INT8 AveragePool has no dilation")
+    if native == "AveragePool" and _counts_padding_beyond_the_end(head.node):
+        return _refused("ONNX Runtime's INT8 AveragePool miscounts padding with ceil_mode")
+    if native in SATURATING and not holds_zero(head.node):
+        return _refused("its bounds do not hold zero, which a quantized range always does")
     if not head.inputs:
         return _refused("it reads constants only")
     constant = U8 if head.weight is not None else None
     formats = Format("int8", constant, (U8,) * head.inputs, (U8,) * head.outputs)
     return "follow", (Capability(formats),)
+
+
+def _counts_padding_beyond_the_end(node: ir.Node) -> bool:
+    attributes = node.attributes
+    return bool(attributes.get_int("ceil_mode", 0) and attributes.get_int("count_include_pad", 0))

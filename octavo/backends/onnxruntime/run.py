@@ -19,8 +19,10 @@ from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, first_line, n
 from octavo.errors import DataError, ModelError, nearest
 from octavo.model import Model, TensorSpec
 from octavo.target import Target
+from octavo.workspace import require_space
 
 PROVIDER = "CPUExecutionProvider"
+PROFILE_BYTES = 4 << 20  # room for what the profiler writes of a few runs
 EXTERNAL_WEIGHTS = "session.optimized_model_external_initializers_file_name"
 
 
@@ -143,6 +145,7 @@ def profile_session(model: Model, batch: Batch, target: Target, runs: int) -> li
     options = session_options(target, optimize=model.optimize)
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
+        require_space(Path(folder), size_of(native(model).original) + PROFILE_BYTES)
         options.profile_file_prefix = str(Path(folder) / "profile")
         optimized = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(optimized)

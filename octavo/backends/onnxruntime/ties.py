@@ -7,13 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.kinds import SATURATING, TIED
+from octavo.backends.onnxruntime.kinds import SATURATING, TIED, only_moves
 from octavo.graph import Group
 
 Bounds = tuple[float, float]
 FREE: Bounds = (-np.inf, np.inf)
-KEEPING = TIED | {"AveragePool", "GlobalAveragePool", "Concat"}
-"""Operators whose results lie within the bounds of what they read."""
 
 
 def find_ties(graph: ir.Graph, groups: Iterable[Group]) -> dict[str, str]:
@@ -52,12 +50,19 @@ def _bounds_of_values(graph: ir.Graph) -> dict[str, Bounds]:
         made = FREE
         if node.op_type in SATURATING:
             made = saturation_bounds(node)
-        elif node.op_type in KEEPING:
+        elif _keeps_bounds(node):
             read = node.inputs if node.op_type == "Concat" else node.inputs[:1]
             bounds = {found.get(str(value.name), FREE) for value in read if value is not None}
             made = bounds.pop() if len(bounds) == 1 else FREE
         found.update({str(value.name): made for value in node.outputs if made != FREE})
     return found
+
+
+def _keeps_bounds(node: ir.Node) -> bool:
+    """Return whether all that a node makes lies between values that it reads."""
+    if node.op_type == "AveragePool":
+        return not node.attributes.get_int("count_include_pad", 0)
+    return only_moves(node) or (node.op_type in ("GlobalAveragePool", "Concat") and not node.domain)
 
 
 def saturation_bounds(node: ir.Node) -> Bounds:
@@ -69,3 +74,9 @@ def saturation_bounds(node: ir.Node) -> Bounds:
         if value is not None and value.const_value is not None:
             found[index] = float(value.const_value.numpy().item())
     return found[0], found[1]
+
+
+def holds_zero(node: ir.Node) -> bool:
+    """Return whether zero lies within the bounds of a Relu or Clip."""
+    low, high = saturation_bounds(node)
+    return low <= 0 <= high

@@ -330,3 +330,50 @@ def test_the_original_is_kept_as_it_was():
 
     assert [n.op_type for n in kept.graph.node] == [n.op_type for n in proto.graph.node]
     assert isinstance(kept, onnx.ModelProto)
+
+
+RESIZES = {
+    "linear": {"mode": "linear"},
+    "cubic": {"mode": "cubic"},
+    "nearest": {"mode": "nearest"},
+    "nearest with a filled border": {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "tf_crop_and_resize",
+        "extrapolation_value": -3.0,
+    },
+}
+
+
+@pytest.mark.parametrize("attributes", RESIZES.values(), ids=RESIZES)
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_an_activation_behind_a_resize_computes_the_same(attributes, activation):
+    b = Builder()
+    roi = b.weight("roi", np.array([0, 0, -0.5, -0.5, 1, 1, 1.5, 1.5], np.float32))
+    scales = b.weight("scales", np.array([1, 1, 2, 2], np.float32))
+    x = b.node("Resize", [b.conv("image", "conv", 3, 8), roi, scales], "resize", **attributes)
+    x = b.node("Relu", [x], "after") if activation == "Relu" else b.relu6(x, "after")
+    model = loaded(b, x)
+
+    expected, found = run(model, images()), run_canonical(model, images())
+    np.testing.assert_allclose(found[x], expected[x], rtol=1e-5, atol=1e-5)
+
+
+def test_a_dropout_whose_mask_is_returned_stays():
+    b = Builder()
+    b.nodes.append(
+        helper.make_node("Dropout", [b.conv("image", "conv", 3, 8)], ["kept", "mask"], name="drop")
+    )
+    shape = ["batch", 8, 8, 8]
+    graph = helper.make_graph(
+        b.nodes,
+        "network",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [
+            helper.make_tensor_value_info("kept", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("mask", TensorProto.BOOL, shape),
+        ],
+        b.weights,
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    assert run(BACKEND.load(proto), images())["mask"].all()

@@ -212,6 +212,9 @@ class TestBetween:
              "ONNX Runtime resizes integers only by nearest neighbour"),
             ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2]},
              "ONNX Runtime's INT8 AveragePool has no dilation"),
+            ("AveragePool", {"kernel_shape": [3, 3], "ceil_mode": 1, "count_include_pad": 1,
+                             "pads": [1, 1, 1, 1], "strides": [2, 2]},
+             "ONNX Runtime's INT8 AveragePool miscounts padding with ceil_mode"),
             ("GlobalMaxPool", {}, "ONNX Runtime has no INT8 kernel for GlobalMaxPool"),
             ("Tanh", {}, "ONNX Runtime has no INT8 kernel for Tanh"),
             ("BatchNormalization", {}, "ONNX Runtime has no INT8 BatchNormalization, and it follows"

@@ -1,0 +1,124 @@
+"""The types of a job's options: every form that users write, read into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from octavo.errors import UsageError
+from octavo.tolerance import Tolerance
+
+_SIZES = re.compile(r"[1-9]\d*(\s*[xX,]\s*[1-9]\d*)*")
+_SIDE = {"type": "integer", "minimum": 1}
+_SIZES_TEXT = {"type": "string", "pattern": "^[1-9][0-9]*([xX,][1-9][0-9]*)*$"}
+
+
+def parse_sizes(given: object) -> tuple[int, ...] | None:
+    """Return sizes given as one number, numbers or text such as `1x3x224x224`; None for others."""
+    if isinstance(given, str):
+        text = given.strip()
+        return tuple(map(int, re.split("[xX,]", text))) if _SIZES.fullmatch(text) else None
+    sizes = tuple(given) if isinstance(given, list | tuple) else (given,)
+    whole = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool)]
+    return tuple(whole) if whole and len(whole) == len(sizes) and min(whole) >= 1 else None
+
+
+def _as_patterns(given: object) -> object:
+    return (given,) if isinstance(given, str) else given
+
+
+def _as_numbers(given: object) -> object:
+    return (given,) if isinstance(given, int | float) else given
+
+
+def _as_text(given: object) -> object:
+    return str(given) if isinstance(given, Path) else given
+
+
+def _as_upper(given: object) -> object:
+    return given.upper() if isinstance(given, str) else given
+
+
+def _as_size(given: object) -> object:
+    if given is None:
+        return None
+    sides = parse_sizes(given)
+    if sides is None or len(sides) > 2:
+        raise UsageError(
+            f"size is one number of pixels, such as 224, or height and width, such as 224x320; "
+            f"not {given!r}"
+        )
+    return sides * 2 if len(sides) == 1 else sides
+
+
+def _as_shapes(given: object) -> object:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"shapes are sizes by input name, such as {{'image': [1, 3, 224, 224]}}, not {given!r}"
+        )
+    return {name: _as_shape(name, sizes) for name, sizes in given.items()}
+
+
+def _as_shape(name: object, given: object) -> tuple[int, ...]:
+    sizes = parse_sizes(given)
+    if sizes is None:
+        raise UsageError(
+            f"the shape of {name!r} is sizes of at least 1, such as 1x3x224x224; not {given!r}"
+        )
+    return sizes
+
+
+def _one_or_list(kind: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "array", "items": {"type": kind}}]})
+
+
+ToleranceField: TypeAlias = Annotated[
+    Tolerance,
+    BeforeValidator(Tolerance.parse),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0, "exclusiveMaximum": 1}]}
+    ),
+]
+Numbers: TypeAlias = Annotated[
+    tuple[float, ...], BeforeValidator(_as_numbers), _one_or_list("number")
+]
+Patterns: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(_as_patterns), _one_or_list("string")
+]
+Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
+Layout: TypeAlias = Annotated[
+    Literal["NCHW", "NHWC"],
+    BeforeValidator(_as_upper),
+    WithJsonSchema({"enum": ["NCHW", "NHWC", "nchw", "nhwc"]}),
+]
+Size: TypeAlias = Annotated[
+    tuple[int, int] | None,
+    BeforeValidator(_as_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SIDE,
+                _SIZES_TEXT,
+                {"type": "array", "items": _SIDE, "minItems": 1, "maxItems": 2},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+Shapes: TypeAlias = Annotated[
+    Mapping[str, tuple[int, ...]],
+    BeforeValidator(_as_shapes),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [_SIZES_TEXT, {"type": "array", "items": _SIDE, "minItems": 1}]
+            },
+        }
+    ),
+]

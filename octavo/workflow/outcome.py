@@ -1,0 +1,55 @@
+"""The one sentence that a quantization ends with."""
+
+from __future__ import annotations
+
+from octavo.errors import ExitCode
+from octavo.graph import Graph
+from octavo.job import QuantizeJob
+from octavo.search.candidates import candidates
+from octavo.workflow.measure import Throughput, format_ratio
+from octavo.workflow.search import Outcome
+
+NOT_FASTER = "INT8 was not measured faster than FP32"
+
+
+def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
+    """Return what became of a job, and why.
+
+    Args:
+        job: what was asked for.
+        graph: the float model.
+        outcome: what the search found.
+    """
+    best = outcome.best
+    if best is None:
+        return f"{_nothing(job, graph)}: the float model was kept"
+    name = best.candidate.name
+    if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
+        return (
+            f"no plan is within {job.tolerance} of FP32 and faster: of those beyond it, the most "
+            f"accurate INT8 model was kept ({name})"
+        )
+    if outcome.exit_code == ExitCode.NOT_FASTER:
+        return f"{why_not_faster(best.throughput)}; the float model was kept"
+    if best.accuracy.verdict == "undecided":
+        loss = f"the data cannot tell whether it is within {job.tolerance}"
+        return f"INT8 is faster, and {loss} ({name})"
+    return f"INT8 is within {job.tolerance} of FP32 and faster ({name})"
+
+
+def _nothing(job: QuantizeJob, graph: Graph) -> str:
+    unrestricted = job.model_copy(update={"float_patterns": ()})
+    if job.float_patterns and candidates(graph, unrestricted):
+        patterns = ", ".join(map(repr, job.float_patterns))
+        return f"the patterns of --float ({patterns}) keep all groups in float"
+    return "no group of the model can be quantized"
+
+
+def why_not_faster(throughput: Throughput | None) -> str:
+    """Return why a plan was not kept, though it is within the tolerance."""
+    if throughput is None or not throughput.unclear:
+        return NOT_FASTER
+    return (
+        f"INT8 could not be shown faster ({format_ratio(throughput.closest)}): measure on a "
+        "quieter machine or with more --seconds"
+    )

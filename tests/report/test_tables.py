@@ -1,0 +1,64 @@
+import pytest
+from rich.console import Console
+
+from octavo.bench import Measurement, PairResult, SingleResult
+from octavo.bench.noise import Noise
+from octavo.bench.stats import Latency
+from octavo.report.terminal import benchmark_table, quantize_table
+from octavo.workflow.measure import Throughput
+
+REASON = "other processes used 40% of the time of our cores"
+SPEED = Measurement("net.onnx", 100.0, Latency(1, 1, 1), 1, 1.0, (0,))
+
+
+def noise(noisy):
+    return Noise(0.0, 0.4, 0.0, None, (REASON,) if noisy else ())
+
+
+def pair(noisy):
+    return PairResult(SPEED, SPEED, 1.25, (0.7, 1.63), 4, 1.0, 1, 1, noise(noisy))
+
+
+def shown(table):
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.strip() for line in captured.get().splitlines()]
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_the_benchmark_table_says_what_disturbed_a_pair(noisy):
+    lines = shown(benchmark_table(pair(noisy).to_json()))
+    assert lines[2].endswith("1.25x (0.70 to 1.63) (noisy)") is noisy
+    assert lines[2].endswith("1.25x (0.70 to 1.63)") is not noisy
+    assert any(line.startswith("warning") and REASON in line for line in lines) is noisy
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_the_benchmark_table_says_what_disturbed_one_model(noisy):
+    lines = shown(
+        benchmark_table(SingleResult(SPEED, (90, 110), 4, 1.0, 1, 1, noise(noisy)).to_json())
+    )
+    assert ("(noisy)" in lines[1]) is noisy
+    assert any(REASON in line for line in lines) is noisy
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_the_table_of_quantize_says_what_disturbed_the_measurement(noisy):
+    result = {
+        "accuracy": {
+            "fp32": 1.0, "int8": 1.0, "change_relative": 0.0, "metric": "top1",
+            "samples": 10, "verdict": "within",
+        },
+        "throughput": Throughput({"default": pair(noisy)}).to_json(),
+        "evaluated_on": "evaluation",
+        "tolerance": "1%",
+        "groups": {"int8": 1, "total": 2},
+        "evaluations": 1.0,
+        "seconds": 1.0,
+        "peak_memory_mb": 1.0,
+        "artifact": None,
+    }  # fmt: skip
+    lines = shown(quantize_table(result))
+    assert any("(noisy)" in line for line in lines) is noisy
+    assert any(line.startswith("warning") and REASON in line for line in lines) is noisy

@@ -1,0 +1,32 @@
+import json
+
+import numpy as np
+import pytest
+
+from octavo.workflow.compare import LOWEST_DB, Comparison, Difference, _Energy
+
+
+def sqnr(expected, actual):
+    energy = _Energy()
+    energy.add(np.asarray(expected, np.float32), np.asarray(actual, np.float32))
+    return energy.sqnr_db
+
+
+def test_a_tenth_of_the_energy_is_ten_decibels():
+    assert sqnr([1, 3], [0, 3]) == pytest.approx(10.0)
+
+
+def test_equal_tensors_have_no_number():
+    assert sqnr([0, 1], [0, 1]) is None
+
+
+@pytest.mark.parametrize("actual", [[0.0, 0.1], [0.0, np.nan], [np.inf, 0.0]])
+def test_a_tensor_that_is_zero_in_fp32_only_has_a_number_that_json_takes(actual):
+    value = sqnr([0, 0], actual)
+    assert value == LOWEST_DB
+    rows = [Difference("t", "g", "int8", value, False)]
+    assert json.dumps(Comparison(rows, 1, "d").to_json(), allow_nan=False)
+
+
+def test_nothing_is_below_the_lowest():
+    assert sqnr([1e-15, 0], [0, 1e15]) == LOWEST_DB
