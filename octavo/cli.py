@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments is None:
             signal.signal(signal.SIGTERM, _interrupt)
+            if "--debug" not in given:
+                sys.unraisablehook = _interrupt_again
         return _run(given)
     except OctavoError as error:
         return _fail(str(error), error.exit_code, given)
@@ -76,6 +79,15 @@ def _run(arguments: list[str]) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that Python dropped because a destructor ran at that moment.
+
+    Python would print a traceback and go on; what else fails in a destructor is not the user's.
+    """
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def _fail(message: str, code: int, arguments: Sequence[str]) -> int:

@@ -67,3 +67,22 @@ def test_an_interrupted_run_leaves_the_artifact_that_was_there(place, artifact):
     assert process.wait(60) == ExitCode.INTERRUPTED
     assert (folder / "manifest.json").read_bytes() == before
     assert [path.name for path in place.iterdir() if "octavo-" in path.name] == []
+
+
+def test_an_interrupt_inside_a_destructor_is_not_lost():
+    script = (
+        "import signal, sys, time\n"
+        "from octavo import cli\n"
+        "class Bad:\n"
+        "    def __del__(self): raise KeyboardInterrupt\n"
+        "def wait(arguments):\n"
+        "    Bad()\n"
+        "    time.sleep(30)\n"
+        "cli._run = wait\n"
+        "sys.exit(cli.main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == ExitCode.INTERRUPTED
+    assert done.stderr == "error: interrupted; nothing half-written was left\n"
