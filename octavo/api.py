@@ -48,8 +48,9 @@ def quantize(
         evaluation: what both models are judged on, in the same forms.
         metric: the name of a metric, or a function `(outputs, labels) -> one score per sample`. By
             default `top1` or `mse` with labels and agreement with FP32 without.
-        evaluate: a function of your own instead, `(predict) -> score`; `predict(batch)` runs the
-            model. It gives no score per sample, so the verdict is a point estimate.
+        evaluate: a function of your own in place of `evaluation` and `metric`, `(predict) ->
+            score`; `predict(batch)` runs the model. It gives no score per sample, so the verdict is
+            a point estimate.
         higher_is_better: the direction of `evaluate`.
         tolerance: the accepted loss: a share of the FP32 value (`"1%"` or 0.01), or
             `"0.5 absolute"` in the metric's own units.

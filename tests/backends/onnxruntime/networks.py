@@ -2,93 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from octavo.backends.onnxruntime import builder
 
 
-@dataclass
-class Builder:
-    """Collects nodes and weights; every method returns the name of what it made."""
-
-    seed: int = 0
-    opset: int = 17
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    weights: list[onnx.TensorProto] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
-
-    def weight(self, name: str, array: np.ndarray) -> str:
-        self.weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
-
-    def random(self, name: str, *shape: int, scale: float = 1.0) -> str:
-        return self.weight(name, (self.rng.normal(size=shape) * scale).astype(np.float32))
-
-    def node(self, op: str, inputs: list[str], name: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [f"{name}_out"], name=name, **attributes))
-        return f"{name}_out"
-
-    def conv(
-        self, x: str, name: str, cin: int, cout: int, k: int = 3, stride: int = 1, group: int = 1
-    ) -> str:
-        fan = cin // group * k * k
-        w = self.random(f"{name}_w", cout, cin // group, k, k, scale=(2 / fan) ** 0.5)
-        b = self.random(f"{name}_b", cout, scale=0.1)
-        pads = [k // 2] * 4
-        return self.node(
-            "Conv", [x, w, b], name, kernel_shape=[k, k], pads=pads, strides=[stride] * 2,
-            group=group,
-        )  # fmt: skip
-
-    def batch_norm(self, x: str, name: str, channels: int) -> str:
-        positive = self.rng.uniform(0.5, 1.5, (2, channels)).astype(np.float32)
-        gamma = self.weight(f"{name}_gamma", positive[0])
-        beta = self.random(f"{name}_beta", channels, scale=0.2)
-        mean = self.random(f"{name}_mean", channels, scale=0.2)
-        variance = self.weight(f"{name}_var", positive[1])
-        return self.node("BatchNormalization", [x, gamma, beta, mean, variance], name)
-
-    def relu6(self, x: str, name: str) -> str:
-        low = self.weight(f"{name}_low", np.float32(0.0))
-        high = self.weight(f"{name}_high", np.float32(6.0))
-        return self.node("Clip", [x, low, high], name)
-
-    def gemm(self, x: str, name: str, n_in: int, n_out: int) -> str:
-        w = self.random(f"{name}_w", n_out, n_in, scale=n_in**-0.5)
-        b = self.random(f"{name}_b", n_out, scale=0.1)
-        return self.node("Gemm", [x, w, b], name, transB=1)
-
-    def linear(self, x: str, name: str, n_in: int, n_out: int) -> str:
-        w = self.random(f"{name}_w", n_in, n_out, scale=n_in**-0.5)
-        b = self.random(f"{name}_b", n_out, scale=0.1)
-        return self.node("Add", [self.node("MatMul", [x, w], name), b], f"{name}_bias")
-
-    def reshape(self, x: str, name: str, *shape: int) -> str:
-        return self.node("Reshape", [x, self.weight(f"{name}_s", np.array(shape))], name)
-
-    def layer_norm(self, x: str, name: str, width: int) -> str:
-        gamma = self.weight(f"{name}_g", np.ones(width, np.float32))
-        beta = self.random(f"{name}_b", width, scale=0.1)
-        return self.node("LayerNormalization", [x, gamma, beta], name, axis=-1)
-
-    def model(
-        self, inputs: dict[str, tuple[int, list[object]]], outputs: dict[str, list[object]]
-    ) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes,
-            "network",
-            [helper.make_tensor_value_info(n, t, s) for n, (t, s) in inputs.items()],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
-            self.weights,
-        )
-        opsets = [helper.make_opsetid("", self.opset)]
-        made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-        onnx.checker.check_model(made)
-        return made
+class Builder(builder.Builder):
+    """The package's builder, for models whose output shapes are inferred."""
 
     def ending(
         self, *outputs: str, **inputs: tuple[int, list[object]] | list[object]
