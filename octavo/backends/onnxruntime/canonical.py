@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from octavo.backends.onnxruntime.fold import fold_affine
+from octavo.backends.onnxruntime.fold_linear import fold_linear
 from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
 
 
@@ -27,6 +28,7 @@ def canonicalize(model: ir.Model) -> ir.Model:
     common.IdentityEliminationPass()(model)
     name_nodes(model.graph)
     fold_affine(model.graph)
+    fold_linear(model.graph)
     raise_saturations(model.graph)
     common.RemoveUnusedNodesPass()(model)
     return model

@@ -118,9 +118,9 @@ def _apply(graph: ir.Graph, node: ir.Node, weight: FloatArray, affine: Affine) -
     groups = node.attributes.get_int("group", 1)
     scaled = _scale_weight(node.op_type, weight, affine.scale, groups)
     node.resize_inputs(3)
-    node.replace_input_with(1, _initializer(graph, f"{node.name}.weight", scaled))
+    node.replace_input_with(1, initializer(graph, f"{node.name}.weight", scaled))
     shifted = bias * affine.scale + affine.shift
-    node.replace_input_with(2, _initializer(graph, f"{node.name}.bias", shifted))
+    node.replace_input_with(2, initializer(graph, f"{node.name}.bias", shifted))
 
 
 def _scale_weight(op_type: str, weight: FloatArray, scale: FloatArray, groups: int) -> FloatArray:
@@ -132,7 +132,8 @@ def _scale_weight(op_type: str, weight: FloatArray, scale: FloatArray, groups: i
     return scaled
 
 
-def _initializer(graph: ir.Graph, base: str, value: FloatArray) -> ir.Value:
+def initializer(graph: ir.Graph, base: str, value: FloatArray) -> ir.Value:
+    """Register a float32 constant; its name is `base`, with a suffix where that is taken."""
     name, index = base, 1
     while name in graph.initializers:
         name, index = f"{base}.{index}", index + 1

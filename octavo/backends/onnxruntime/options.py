@@ -118,7 +118,8 @@ def _matmul(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
 
 
 def _output_choices(head: Head) -> tuple[Scheme | None, ...]:
-    return (U8, None) if head.node.op_type == "Gemm" else (None, U8)
+    """Return schemes of the output, best first; a quantizer computes a saturation for nothing."""
+    return (U8, None) if head.node.op_type == "Gemm" or head.saturates else (None, U8)
 
 
 def _fused_in_float(head: Head, wanted: Format) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from octavo.backends.base import Ranges
 from octavo.backends.onnxruntime.dynamic import write_dynamic
 from octavo.backends.onnxruntime.graph import describe, is_constant
 from octavo.backends.onnxruntime.kinds import SATURATING
+from octavo.backends.onnxruntime.linear import GemmWriter, bias_of, can_fuse
 from octavo.backends.onnxruntime.load import native, wrap
 from octavo.backends.onnxruntime.mend import (
     keep_float_weights,
@@ -20,6 +22,7 @@ from octavo.backends.onnxruntime.mend import (
     keep_products_integer,
 )
 from octavo.backends.onnxruntime.qdq import FLOAT, Writer, bias_quantization, weight_with_bias
+from octavo.backends.onnxruntime.shapes import Shape, free_shapes
 from octavo.backends.onnxruntime.ties import saturation_bounds
 from octavo.errors import ModelError, nearest
 from octavo.graph import Graph, Group
@@ -37,6 +40,8 @@ def build(
     check_plan(graph, plan)
     built = native(model).canonical.clone()
     rewriter = Rewriter(graph, plan, ranges, built.graph)
+    if any(bias_of(product) for product in rewriter.products):
+        rewriter.shapes = free_shapes(built)
     rewriter.run()
     if optimize and rewriter.quantized_groups:
         keep_layer_normalization(built.graph)
@@ -71,6 +76,7 @@ class Rewriter:
     plan: Plan
     ranges: Ranges
     target: ir.Graph
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
     values: dict[str, ir.Value] = field(default_factory=dict)
     outputs: dict[str, tuple[Scheme, ir.Value]] = field(default_factory=dict)
     edges: dict[tuple[str, Scheme], ir.Value] = field(default_factory=dict)
@@ -90,10 +96,14 @@ class Rewriter:
             if group.kind == "matmul" and wanted.compute == "int8"
         ]
 
+    def __post_init__(self) -> None:
+        self.nodes = {str(node.name): node for node in self.target}
+
     def run(self) -> None:
         """Rewrite the graph in place."""
         self.writer = Writer(self.target)
-        self.nodes = {str(node.name): node for node in self.target}
+        self.gemms = GemmWriter(self.writer)
+        self.biased = self._biased_products()
         self.values = {str(value.name): value for value in self.target.inputs}
         for node in self.target:
             self.values.update({str(value.name): value for value in node.outputs})
@@ -188,6 +198,19 @@ class Rewriter:
                 stored = self._stored(f"{value.name}.u8", integers, quantization)
                 head.replace_input_with(index, stored)
 
+    def _biased_products(self) -> dict[str, tuple[ir.Node, Array, Shape]]:
+        """Return the Add, the bias and the shape of each MatMul that can be a Gemm, by group."""
+        found = {}
+        for group, wanted in self.quantized_groups:
+            known = bias_of(self.nodes[group.id]) if wanted.compute == "int8" else None
+            if group.kind != "matmul" or known is None or known[0].name not in group.ops:
+                continue
+            shape = self.shapes.get(str(known[0].outputs[0].name))
+            in_float = len(group.ops) > 2 and wanted.outputs == (None,)
+            if can_fuse(shape, saturates_in_float=in_float):
+                found[group.id] = (*known, shape)
+        return found
+
     def _quantize_weight(
         self, group: Group, head: ir.Node, inputs: Scheme | None, scheme: Scheme
     ) -> None:
@@ -196,7 +219,8 @@ class Rewriter:
         if weight is None or inputs is None:
             raise ModelError(f"group {group.id!r} has no weight to quantize")
         scale = float(self._quantization(group.inputs[0], inputs).scale)
-        small = None if bias is None else _array(bias).reshape(-1)
+        biased = self.biased.get(group.id)
+        small = biased[1] if biased else None if bias is None else _array(bias).reshape(-1)
         integers, quantization, steps = weight_with_bias(_array(weight), scheme, small, scale)
         label = f"{weight.name}.{group.id}" if len(weight.uses()) > 1 else f"{weight.name}.s8"
         head.replace_input_with(1, self._stored(label, integers, quantization))
@@ -204,7 +228,11 @@ class Rewriter:
             stored = self._stored(
                 f"{group.id}.bias.s32", steps, bias_quantization(quantization, scale)
             )
-            head.replace_input_with(2, stored)
+            if biased:
+                result = self.gemms.fuse(head, biased[0], stored, biased[2])
+                self.values[str(result.name)] = result
+            else:
+                head.replace_input_with(2, stored)
 
     def _stored(self, name: str, integers: Array, quantization: Quantization) -> ir.Value:
         return self.writer.stored(name, integers, quantization)

@@ -35,6 +35,17 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
     }
 
 
+def free_shapes(model: ir.Model) -> dict[str, Shape]:
+    """Return the shapes that hold for every input, by name; free dimensions are None.
+
+    Args:
+        model: left unchanged.
+    """
+    inferred = model.clone()
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(inferred)
+    return {str(value.name): shape_of(value) for node in inferred.graph for value in node.outputs}
+
+
 def shape_of(value: ir.Value | None) -> Shape:
     """Return a value's shape, None where it is not known."""
     if value is None or value.shape is None:

@@ -16,6 +16,7 @@ from onnx_case import (
     words,
 )
 
+from octavo.backends.onnxruntime.load import native, wrap
 from octavo.plan import Plan
 
 
@@ -34,7 +35,7 @@ class TestLayerNormalization:
         model = BACKEND.load(transformer())
         built = BACKEND.build(model, Plan(), {}, TARGET)
 
-        assert optimized(built) == optimized(model)
+        assert optimized(built) == optimized(wrap(native(model).canonical, model))
 
     def test_a_decomposed_normalization_is_kept_apart_as_well(self):
         b = Builder()

@@ -51,7 +51,8 @@ class TestNetworks:
     def test_int8_is_the_reference(self, case):
         (output,) = case.graph.outputs
 
-        assert case.reference_sqnr(output) >= 100
+        # a sum that lies halfway between two integers may be rounded either way
+        assert case.reference_sqnr(output) >= 70
 
     def test_int8_is_close_to_float(self, case):
         (output,) = case.graph.outputs
