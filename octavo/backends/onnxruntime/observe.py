@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from octavo.arrays import Array, Batch
 from octavo.backends.base import Observer
+from octavo.backends.onnxruntime.align import remembered
 from octavo.backends.onnxruntime.load import native
 from octavo.backends.onnxruntime.run import (
     check_batch,
@@ -29,12 +30,15 @@ def observe(model: Model, batches: Iterable[Batch], observer: Observer, target: 
     inputs = {spec.name for spec in model.inputs}
     inner = [name for name in wanted if name not in inputs]
     options = session_options(target, optimize=model.optimize)
+    channels = remembered(native(model).canonical)
     session = open_session(_with_outputs(native(model).canonical, inner), options)
     for batch in _slices(model, session, inner, batches):
         found = run_session(session, inner, batch) if inner else []
         values = dict(zip(inner, found, strict=True))
         for name in wanted:
-            observer.update(name, values[name] if name in values else batch[name])
+            found_values = values[name] if name in values else batch[name]
+            padded = name in channels
+            observer.update(name, found_values[:, : channels[name]] if padded else found_values)
 
 
 def _with_outputs(model: ir.Model, names: list[str]) -> ir.Model:
