@@ -140,7 +140,7 @@ class TestWeights:
         b = Builder()
         case = image_case(b, b.conv("image", "conv", 3, 8), target=target)
 
-        stored = next(a for a in constants(case.built).values() if a.shape == (8, 3, 3, 3))
+        stored = next(a for a in constants(case.built).values() if a.shape == (8, 4, 3, 3))
         assert stored.dtype == np.int8
         assert [np.abs(channel).max() for channel in stored] == [limit] * 8
 
