@@ -35,6 +35,7 @@ _KINDS: tuple[type[OctavoError], ...] = (
     TrustError,
 )
 _QUIT_SECONDS = 5.0
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class ModelRef:
         trust: the model may run code of its own.
         imports: modules the worker imports first; a backend from outside the package registers
             itself in one.
+        program: the command that starts its worker, for a runtime in an environment of its own; it
+            takes the options of `octavo.bench.worker` and finds, beside its environment, the
+            folder that Octavo lies in. Empty for this interpreter.
     """
 
     backend: str
@@ -55,6 +59,7 @@ class ModelRef:
     label: str
     trust: bool = False
     imports: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,17 @@ def _command(model: ModelRef, inputs: Path, cores: Sequence[int]) -> list[str]:
     options = ["--backend", model.backend, "--folder", str(model.folder), "--inputs", str(inputs)]
     options += ["--cores", ",".join(map(str, cores)), "--parent", str(os.getpid())]
     options += [part for module in model.imports for part in ("--import", module)]
-    return [sys.executable, "-P", "-m", "octavo.bench.worker", *options] + (
-        ["--trust"] if model.trust else []
-    )
+    program = model.program or (sys.executable, "-P", "-m", "octavo.bench.worker")
+    return [*program, *options] + (["--trust"] if model.trust else [])
 
 
-def _environment() -> dict[str, str]:
-    """The worker finds the same modules as this process, in the same order."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path}
+def _environment(model: ModelRef) -> dict[str, str]:
+    """The worker finds the same modules as this process, in the same order.
+
+    Another environment has its own modules, of which ours would take the place.
+    """
+    places = [str(_ROOT)] if model.program else [entry or str(Path.cwd()) for entry in sys.path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 
 class Worker:
@@ -119,7 +126,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 bufsize=0,
-                env=_environment(),
+                env=_environment(model),
                 start_new_session=True,
             )
 

@@ -43,6 +43,8 @@ _PR_SET_PDEATHSIG = 1
 _WARM_UP_CALLS = 3
 
 Answer: TypeAlias = dict[str, Any]
+Opener: TypeAlias = "Callable[[argparse.Namespace], tuple[Session, Batch]]"
+"""Opens the model and reads the inputs that the command line names."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -140,10 +142,10 @@ def _take_commands() -> TextIO:
     return commands
 
 
-def _serve(arguments: argparse.Namespace, answer: Callable[[Answer], None]) -> None:
+def _serve(arguments: argparse.Namespace, answer: Callable[[Answer], None], opener: Opener) -> None:
     pin(arguments.cores)
     commands = _take_commands()
-    session, batch = _open(arguments)
+    session, batch = opener(arguments)
     answer({"pid": os.getpid(), "cores": cores_of_threads()})
     for line in commands:
         request = json.loads(line)
@@ -174,8 +176,12 @@ def _describe(error: BaseException) -> Answer:
     return {"error": {"type": type(error).__name__, "message": message}}
 
 
-def main() -> int:
-    """Serve until the input ends; return the exit status."""
+def main(opener: Opener = _open) -> int:
+    """Serve until the input ends; return the exit status.
+
+    Args:
+        opener: opens the model; another than ours where Octavo's backends are not installed.
+    """
     arguments = _arguments()
     die_with_parent(arguments.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
@@ -186,7 +192,7 @@ def main() -> int:
         print(json.dumps(content), file=answers, flush=True)
 
     try:
-        _serve(arguments, answer)
+        _serve(arguments, answer, opener)
     except (Exception, SystemExit) as error:  # a framework may raise anything; the parent reports
         answer(_describe(error))
         return 1

@@ -1,13 +1,16 @@
 import json
 import os
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from sleepy_backend import BATCH, sleepy
 
+import octavo
 from octavo.bench.process import Limits, Worker
 from octavo.bench.side import write_batch
 from octavo.errors import ArtifactError, DataError, ModelError, OctavoError, UsageError
@@ -199,3 +202,26 @@ def test_a_backend_the_worker_does_not_know_is_reported(tmp_path):
         pytest.raises(UsageError, match="no backend 'sleepy'"),
     ):
         worker.receive(60)
+
+
+PROGRAM = """
+import os
+from types import SimpleNamespace
+
+from octavo.bench import worker
+
+places = os.environ["PYTHONPATH"].split(os.pathsep)
+answer = SimpleNamespace(run=lambda batch: None)
+raise SystemExit(worker.main(lambda arguments: (answer, print(places, arguments.folder))))
+"""
+
+
+def test_a_program_of_another_environment_takes_the_place_of_the_interpreter(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    program = (sys.executable, "-P", str(tmp_path / "program.py"))
+    model = replace(sleepy(tmp_path / "model"), program=program)
+    with Worker(model, tmp_path / "inputs.npz", (CORE,), LIMITS, tmp_path / "log") as worker:
+        assert worker.receive(60)["cores"] == [CORE]
+        assert len(worker.ask("run", iterations=3)["latencies"]) == 3
+    root = Path(octavo.__file__).parents[1]  # the modules of this environment would shadow its own
+    assert (tmp_path / "log").read_text() == f"{[str(root)]} {tmp_path / 'model'}\n"
