@@ -13,7 +13,7 @@ import onnx
 from benchmarks import onnx_models, speed_results
 from benchmarks.inputs import random_inputs
 from benchmarks.peer_models import PEERS, Inputs, Made, quantize, reference
-from octavo.arrays import Array
+from octavo.arrays import Array, Batch
 from octavo.backends.base import Backend
 from octavo.bench import ModelRef, PairResult, measure_pair
 from octavo.bench.side import write_batch
@@ -56,6 +56,7 @@ class Subject:
         model: the float model.
         inputs: the files that peers read.
         batch: what is measured on.
+        calibration: what ranges come from.
         evaluation: what SQNR is computed on.
         expected: the float model's outputs for it.
     """
@@ -65,8 +66,9 @@ class Subject:
     backend: Backend
     model: Model
     inputs: Inputs
-    batch: dict[str, Array]
-    evaluation: dict[str, Array]
+    batch: Batch
+    calibration: Batch
+    evaluation: Batch
     expected: Sequence[Array]
 
     @property
@@ -85,9 +87,9 @@ def prepare(name: str, folder: Path, target: Target) -> Subject:
     inputs.model.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(onnx_models.network(name), inputs.model)
     backend, model = onnx_models.load(inputs.model)
-    count = onnx_models.CALIBRATION_SAMPLES
-    write_batch(inputs.calibration, random_inputs(model.inputs, count))
-    evaluation = random_inputs(model.inputs, onnx_models.EVALUATION_SAMPLES, seed=1)
+    calibration = onnx_models.data(name, model, "calibration")
+    evaluation = onnx_models.data(name, model, "evaluation")
+    write_batch(inputs.calibration, calibration)
     write_batch(inputs.evaluation, evaluation)
     return Subject(
         name=name,
@@ -96,6 +98,7 @@ def prepare(name: str, folder: Path, target: Target) -> Subject:
         model=model,
         inputs=inputs,
         batch=random_inputs(model.inputs, 1, seed=2),
+        calibration=calibration,
         evaluation=evaluation,
         expected=onnx_models.run_all(backend, model, evaluation, target),
     )
@@ -114,7 +117,7 @@ class Comparison:
     def row(self) -> dict[str, Any]:
         """Return a JSON-ready row."""
         it, target = self.subject, self.options.target
-        made = onnx_models.octavo_int8(it.backend, it.model, self.approach, target)
+        made = onnx_models.octavo_int8(it.backend, it.model, self.approach, it.calibration, target)
         self.store("octavo", made.model)
         self.store("mended", onnx_models.mended(it.model))
         row: dict[str, Any] = {

@@ -35,13 +35,14 @@ def random_inputs(specs: Sequence[TensorSpec], samples: int, seed: int = 0) -> d
 
 
 def images(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """Return images in 0..1 of coloured patches under noise; NCHW or NHWC by the axis of channels.
+    """Return tinted images in 0..1 of coloured patches under noise; NCHW or NHWC by the axis of channels.
 
     Averages over images of noise alone are all the same, and so would be what a network makes.
     """
     channel = 1 if shape[1] <= 4 else 3
     height, width = (size for axis, size in enumerate(shape) if axis not in (0, channel))
-    patches = rng.random((shape[0], shape[channel], PATCHES, PATCHES), np.float32)
+    tints = rng.uniform(0.2, 1.0, (shape[0], shape[channel], 1, 1)).astype(np.float32)
+    patches = tints * rng.random((shape[0], shape[channel], PATCHES, PATCHES), np.float32)
     rows, columns = (np.arange(size) * PATCHES // size for size in (height, width))
     picture = patches[:, :, rows][:, :, :, columns]
     noise = rng.random(picture.shape, np.float32)

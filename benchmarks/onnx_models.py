@@ -18,6 +18,8 @@ from octavo.backends.base import Audit, Backend
 from octavo.backends.onnxruntime.load import native, wrap
 from octavo.backends.onnxruntime.mend import keep_layer_normalization
 from octavo.backends.registry import get_backend
+from octavo.data.base import Role
+from octavo.data.digits import DigitScenes
 from octavo.graph import Graph
 from octavo.measure import Statistics, tied_ranges
 from octavo.model import Model
@@ -26,8 +28,7 @@ from octavo.search.initial import Approach, InitialPlan, initial_plan, wanted_te
 from octavo.target import Target
 
 SCENES = Path(__file__).parent.parent / "examples" / "digits" / "scenes.onnx"
-CALIBRATION_SAMPLES = 8
-EVALUATION_SAMPLES = 4
+SAMPLES: dict[Role, int] = {"calibration": 8, "evaluation": 4}
 GOAL = 0.95
 
 
@@ -56,6 +57,14 @@ def network(name: str) -> onnx.ModelProto:
     return onnx.load(SCENES) if name == "scenes" else {**NETWORKS, **VARIANTS}[name]()
 
 
+def data(name: str, model: Model, role: Role) -> Batch:
+    """Return samples for a network: digits for the demo's, random ones for random weights."""
+    count = SAMPLES[role]
+    if name == "scenes":
+        return next(DigitScenes(model.inputs[0], role, count).batches(count)).inputs
+    return random_inputs(model.inputs, count, seed=list(SAMPLES).index(role))
+
+
 def mended(model: Model) -> Model:
     """Return the float model with Octavo's float mends alone."""
     changed = native(model).canonical.clone()
@@ -63,15 +72,16 @@ def mended(model: Model) -> Model:
     return wrap(changed, model)
 
 
-def octavo_int8(backend: Backend, model: Model, approach: Approach, target: Target) -> Quantized:
-    """Return Octavo's first plan, calibrated on random samples."""
+def octavo_int8(
+    backend: Backend, model: Model, approach: Approach, calibration: Batch, target: Target
+) -> Quantized:
+    """Return Octavo's first plan in the form that it builds."""
     graph = backend.graph(model, target)
     chosen = initial_plan(graph, approach=approach)
     schemes = wanted_tensors(graph, [chosen.plan])
     statistics = Statistics(schemes)
     if schemes:
-        batch = random_inputs(model.inputs, CALIBRATION_SAMPLES)
-        backend.observe(model, single(batch), statistics, target)
+        backend.observe(model, single(calibration), statistics, target)
     ranges = tied_ranges(statistics, graph, Recipe(), schemes)
     return Quantized(backend.build(model, chosen.plan, ranges, target), chosen, graph)
 

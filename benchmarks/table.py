@@ -10,44 +10,87 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+COLUMNS = {
+    "over_fp32": "over FP32",
+    "over_stock": "over ONNX Runtime's quantizer",
+    "over_neural_compressor": "over Neural Compressor 2.6",
+    "over_onnx_neural_compressor": "over onnx-neural-compressor",
+    "over_openvino": "over OpenVINO + NNCF",
+}
+"""Measurements by their key, and what the table calls them; one that no row has is left out."""
+
+PEERS_NOTE = (
+    "Each quantizer enters with the fastest of its settings, which the committed JSON names; its "
+    "models run in the same ONNX Runtime as ours, NNCF's in OpenVINO (latency hint, f32 where they "
+    "are not INT8)."
+)
 
 
-def ratio(entry: dict[str, Any]) -> str:
+def ratio(entry: dict[str, Any] | None) -> str:
     """Return a ratio with its interval, marked where the machine was noisy."""
+    if entry is None:
+        return "-"
+    if "failed" in entry:
+        return "failed"
     low, high = entry["ci95"]
     mark = " *" if entry["noisy"] else ""
     return f"{entry['ratio']:.2f} ({low:.2f} to {high:.2f}){mark}"
 
 
-def speed_table(content: dict[str, Any]) -> list[str]:
+def line(*cells: str) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def shown(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the keys of the columns that there is something to show in."""
+    return [key for key in COLUMNS if any(key in row for row in rows)]
+
+
+def speed_table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the rows of `onnx_speed`, median milliseconds and ratios."""
-    lines = [
-        "| model | ranges | FP32 ms | INT8 ms | over FP32 | over ONNX Runtime's quantizer |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in content["rows"]:
+    keys = shown(rows)
+    head = ("model", "ranges", "FP32 ms", "INT8 ms", *(COLUMNS[key] for key in keys))
+    lines = [line(*head), "|---" * len(head) + "|"]
+    for row in rows:
         ms = row["over_fp32"]["ms"]
-        lines.append(
-            f"| {row['network']} | {row['approach']} | {ms['fp32']:.2f} | {ms['octavo']:.2f} "
-            f"| {ratio(row['over_fp32'])} | {ratio(row['over_stock'])} |"
-        )
+        times = (f"{ms['fp32']:.2f}", f"{ms['octavo']:.2f}")
+        ratios = (ratio(row.get(key)) for key in keys)
+        lines.append(line(row["network"], row["approach"], *times, *ratios))
     return lines
 
 
-def render() -> str:
-    """Return the text between the markers."""
-    content = json.loads((RESULTS / "onnx_speed_1t.json").read_text())
+def describe(content: dict[str, Any], threads: int) -> str:
+    """Return where and how the rows were measured."""
     machine = content["machine"]
-    versions = machine["versions"]
-    head = (
+    counted = "1 thread" if threads == 1 else f"{threads} threads"
+    return (
         f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['instructions'])}; "
-        f"onnxruntime {versions['onnxruntime']}; batch 1, 1 thread, the two models measured in "
-        "turns; 95 % intervals."
+        f"onnxruntime {machine['versions']['onnxruntime']}; batch 1, {counted}, the two models "
+        "measured in turns; 95 % intervals."
     )
-    lines = [head, "", *speed_table(content)]
-    if any(row[key]["noisy"] for row in content["rows"] for key in ("over_fp32", "over_stock")):
+
+
+def section(content: dict[str, Any], threads: int) -> list[str]:
+    """Return the text and the table for a number of threads."""
+    rows = content["rows"]
+    lines = [describe(content, threads), "", *speed_table(rows)]
+    entries = [row[key] for row in rows for key in shown(rows) if key in row]
+    if any(entry.get("noisy") for entry in entries):
         lines += ["", "\\* measured while the machine was noisy."]
-    return "\n".join(lines)
+    if set(shown(rows)) - {"over_fp32", "over_stock"}:
+        lines += ["", PEERS_NOTE]
+    return lines
+
+
+def render(folder: Path = RESULTS) -> str:
+    """Return the text between the markers: a table for each number of threads."""
+    parts = []
+    for threads in (1, 2):
+        file = folder / f"onnx_speed_{threads}t.json"
+        if file.is_file():
+            parts.append("\n".join(section(json.loads(file.read_text()), threads)))
+    return "\n\n".join(parts)
 
 
 def insert(text: str, table: str) -> str:

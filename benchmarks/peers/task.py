@@ -53,7 +53,7 @@ def read_batch(path: Path) -> Batch:
         return {name: file[name] for name in file.files}
 
 
-def single(batch: Batch) -> Iterator[Batch]:
+def single(batch: Mapping[str, np.ndarray]) -> Iterator[Batch]:
     """Yield the samples of a batch as batches of one."""
     count = len(next(iter(batch.values())))
     for index in range(count):

@@ -1,0 +1,60 @@
+"""The table of results shows what was measured, and nothing that was not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import PEERS_NOTE, render, speed_table
+
+MACHINE = {
+    "cpu": "Some CPU",
+    "cores": 2,
+    "instructions": ["avx2"],
+    "versions": {"onnxruntime": "9.9"},
+}
+
+
+def measured(ratio: float, noisy: bool = False) -> dict[str, Any]:
+    ms = {"fp32": 4.0, "octavo": 2.0}
+    return {"ratio": ratio, "ci95": [ratio - 0.1, ratio + 0.1], "ms": ms, "noisy": noisy}
+
+
+def row(**entries: dict[str, Any]) -> dict[str, Any]:
+    return {"network": "net", "approach": "static", "over_fp32": measured(2.0), **entries}
+
+
+def write(folder: Path, threads: int, rows: list[dict[str, Any]]) -> None:
+    content = {"machine": MACHINE, "rows": rows}
+    (folder / f"onnx_speed_{threads}t.json").write_text(json.dumps(content))
+
+
+def test_a_column_that_no_row_has_is_left_out() -> None:
+    head, _, line = speed_table([row(over_openvino=measured(0.9))])
+    assert head == "| model | ranges | FP32 ms | INT8 ms | over FP32 | over OpenVINO + NNCF |"
+    assert line == "| net | static | 4.00 | 2.00 | 2.00 (1.90 to 2.10) | 0.90 (0.80 to 1.00) |"
+
+
+def test_what_failed_and_what_was_not_measured_is_told() -> None:
+    rows = [row(over_stock=measured(1.0)), row(over_stock={"failed": "no kernel"}), row()]
+    assert [line.split(" | ")[-1] for line in speed_table(rows)[2:]] == [
+        "1.00 (0.90 to 1.10) |",
+        "failed |",
+        "- |",
+    ]
+
+
+def test_noise_is_marked_and_explained(tmp_path: Path) -> None:
+    write(tmp_path, 1, [row(over_stock=measured(1.0, noisy=True))])
+    text = render(tmp_path)
+    assert "| 1.00 (0.90 to 1.10) * |" in text
+    assert text.endswith("\\* measured while the machine was noisy.")
+
+
+def test_there_is_a_table_for_each_number_of_threads(tmp_path: Path) -> None:
+    write(tmp_path, 1, [row()])
+    write(tmp_path, 2, [row(over_neural_compressor=measured(1.1))])
+    first, _, second = render(tmp_path).partition("\n\nSome CPU")
+    assert "batch 1, 1 thread," in first and PEERS_NOTE not in first
+    assert "batch 1, 2 threads," in second and second.endswith(PEERS_NOTE)
