@@ -35,7 +35,7 @@ def random_inputs(specs: Sequence[TensorSpec], samples: int, seed: int = 0) -> d
 
 
 def images(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """Return tinted images in 0..1 of coloured patches under noise; NCHW or NHWC by the axis of channels.
+    """Return tinted patches under noise in 0..1; NCHW or NHWC, as the axis of the channels says.
 
     Averages over images of noise alone are all the same, and so would be what a network makes.
     """
