@@ -10,8 +10,8 @@ help:
 	@echo "make demo       create the environment, quantize a real model, show the result"
 	@echo "make test       create the environment, run the tests (make test-slow: the full-size ones)"
 	@echo "make lint       ruff and mypy"
-	@echo "make bench      speed and memory, beside ONNX Runtime's own quantizer and calibrators"
-	@echo "make peers      install OpenVINO with NNCF and Neural Compressor, each on its own"
+	@echo "make bench      speed and memory, beside other quantizers and calibrators"
+	@echo "make peers      install those quantizers, each in an environment of its own (2 GB)"
 	@echo "make train      train the demo's network again (PyTorch, about 20 minutes on 2 cores)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,20 +133,22 @@ def _run(peer: Peer, approach: str, inputs: Inputs, folder: Path, environments: 
     command = [str(peer.python(environments)), "-P", "-m", f"benchmarks.peers.{peer.module}"]
     command += ["--model", str(inputs.model), "--calibration", str(inputs.calibration)]
     command += ["--evaluation", str(inputs.evaluation), "--approach", approach]
-    with (folder / "log.txt").open("w") as log:
+    log = folder / "log.txt"
+    # Neural Compressor leaves a copy of the model in the current folder.
+    with log.open("w") as errors, tempfile.TemporaryDirectory(dir=folder) as current:
         done = subprocess.run(
             [*command, "--out", str(folder)],
-            cwd=folder,  # Neural Compressor writes into the current folder
+            cwd=current,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             text=True,
             timeout=SECONDS,
             check=False,
         )
     made = [_made(json.loads(line), folder) for line in done.stdout.splitlines()]
     if done.returncode:
-        words = (folder / "log.txt").read_text().strip().splitlines() or ["it printed nothing"]
+        words = log.read_text().strip().splitlines() or ["it printed nothing"]
         made.append(Made("all", folder, 0.0, f"status {done.returncode}: {words[-1]}"))
     return made
 
