@@ -4,10 +4,12 @@ from octavo.measure.histogram import Histogram
 from octavo.measure.observer import Statistics
 from octavo.measure.quantization import Quantization, dequantize, quantization_of, quantize
 from octavo.measure.ranges import compute_range, tied_ranges
+from octavo.measure.samples import SAMPLED
 from octavo.measure.statistics import TensorStatistics
 from octavo.measure.weights import quantize_weight
 
 __all__ = [
+    "SAMPLED",
     "Histogram",
     "Quantization",
     "Statistics",

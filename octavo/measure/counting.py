@@ -28,7 +28,7 @@ class BinCounter:
         self._factor = dtype.type(2.0**-bins.width_exponent)
         self._may_underflow = bins.first < 0 and bins.width_exponent > 0
         self._scaled: Array = np.empty(BLOCK, dtype)
-        self._index = np.empty(BLOCK, np.intp)
+        self._index = np.empty(BLOCK, np.int32)  # converted to in a fifth of the time of int64
 
     def add(self, block: Array) -> None:
         """Take a block of at most `BLOCK` values."""

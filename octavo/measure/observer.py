@@ -34,7 +34,7 @@ class Statistics:
         tensors: names of the tensors; each is measured once however often it is named.
         channel_axes: the channel axis of the tensors whose extremes are wanted per channel.
         bins: see `TensorStatistics`.
-        stride: see `TensorStatistics`.
+        limit: see `TensorStatistics`.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Statistics:
         *,
         channel_axes: Mapping[str, int] = _NO_AXES,
         bins: int = 2048,
-        stride: int = 1,
+        limit: int | None = None,
     ) -> None:
         self._by_name = {
-            name: TensorStatistics(channel_axes.get(name), bins, stride) for name in tensors
+            name: TensorStatistics(channel_axes.get(name), bins, limit) for name in tensors
         }
 
     @property

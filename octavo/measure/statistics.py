@@ -11,7 +11,7 @@ from octavo.arrays import Array, FloatArray
 from octavo.errors import DataError, UsageError
 from octavo.measure.counting import BinCounter
 from octavo.measure.histogram import Histogram
-from octavo.measure.samples import as_samples, blocks, check_finite, floating, thinned
+from octavo.measure.samples import as_samples, blocks, check_finite, floating
 from octavo.measure.sums import ExactSum, Moments, RowSums
 
 
@@ -27,8 +27,9 @@ class TensorStatistics:
         channel_axis: also keep the extremes of each channel along this axis (negative ones count
             from the last); None keeps none.
         bins: the largest number of bins of the histogram, from 16 to 4096.
-        stride: histogram and moments look at about every `stride`-th element of each sample
-            (see `octavo.measure.samples.thinned`); extremes and `count` are of all of them.
+        limit: histogram and moments look at no more than this many values of each sample, evenly
+            spread (see `octavo.measure.samples.as_samples`), None for all; extremes and `count` are
+            always of all values.
 
     Attributes:
         count: number of values seen.
@@ -44,11 +45,13 @@ class TensorStatistics:
         UsageError: an argument is out of its bounds.
     """
 
-    def __init__(self, channel_axis: int | None = None, bins: int = 2048, stride: int = 1) -> None:
-        _check(channel_axis, bins, stride)
+    def __init__(
+        self, channel_axis: int | None = None, bins: int = 2048, limit: int | None = None
+    ) -> None:
+        _check(channel_axis, bins, limit)
         self.channel_axis = channel_axis
         self.bins = bins
-        self.stride = stride
+        self.limit = limit
         self.count = 0
         self.minimum = math.inf
         self.maximum = -math.inf
@@ -82,7 +85,7 @@ class TensorStatistics:
         if values.size:
             low, high = self._update_extremes(values)
             self._grow(low, high)
-            self._count(thinned(as_samples(values), self.stride))
+            self._count(as_samples(values, self.limit))
             self.count += values.size
 
     def merge(self, other: TensorStatistics) -> None:
@@ -102,8 +105,8 @@ class TensorStatistics:
             self.count += other.count
 
     @property
-    def _arguments(self) -> tuple[int | None, int, int]:
-        return self.channel_axis, self.bins, self.stride
+    def _arguments(self) -> tuple[int | None, int, int | None]:
+        return self.channel_axis, self.bins, self.limit
 
     def _update_extremes(self, values: Array) -> tuple[float, float]:
         """Check the values and update the channels; return the smallest and the largest."""
@@ -153,7 +156,7 @@ class TensorStatistics:
         """Return the whole state as plain arrays; `from_arrays` reads it back."""
         axis = [] if self.channel_axis is None else [self.channel_axis]
         arrays = {
-            "arguments": np.array([self.bins, self.stride, *axis], np.int64),
+            "made_with": np.array([self.bins, self.limit or 0, *axis], np.int64),
             "counts": np.array([self.count, self.moments.count], np.int64),
             "extremes": np.array([self.minimum, self.maximum]),
             "total": np.array(self.moments.total.parts),
@@ -168,8 +171,8 @@ class TensorStatistics:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> TensorStatistics:
         """Read what `to_arrays` returned."""
-        bins, stride, *axis = arrays["arguments"].tolist()
-        self = cls(axis[0] if axis else None, bins, stride)
+        bins, limit, *axis = arrays["made_with"].tolist()
+        self = cls(axis[0] if axis else None, bins, limit or None)
         self.count, sampled = arrays["counts"].tolist()
         self.minimum, self.maximum = arrays["extremes"].tolist()
         total, squares = (ExactSum(tuple(arrays[key].tolist())) for key in ("total", "squares"))
@@ -181,20 +184,19 @@ class TensorStatistics:
         return self
 
 
-def _check(channel_axis: int | None, bins: int, stride: int) -> None:
+def _check(channel_axis: int | None, bins: int, limit: int | None) -> None:
     if channel_axis == 0:
         raise UsageError("axis 0 holds the samples; expected another channel axis")
     if not 16 <= bins <= 4096:
         raise UsageError(f"a histogram of {bins} bins was asked for; expected 16 to 4096")
-    if stride < 1:
-        raise UsageError(f"a stride of {stride} was asked for; expected 1 or more")
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit of {limit} values was given; expected 1 or more, or None")
 
 
 def _channel_extremes(values: Array, axis: int) -> tuple[FloatArray, FloatArray]:
     """Return the smallest and the largest value of each channel, as float64."""
     if not -values.ndim < axis < values.ndim:
         raise DataError(f"values of shape {values.shape} have no channel axis {axis}")
-    axis %= values.ndim
-    cube = values.reshape(math.prod(values.shape[:axis]), values.shape[axis], -1)
-    lows, highs = cube.min(axis=0).min(axis=1), cube.max(axis=0).max(axis=1)
+    others = tuple(set(range(values.ndim)) - {axis % values.ndim})
+    lows, highs = values.min(axis=others), values.max(axis=others)
     return lows.astype(np.float64) + 0.0, highs.astype(np.float64) + 0.0  # -0.0 becomes 0.0

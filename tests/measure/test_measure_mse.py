@@ -97,7 +97,7 @@ def test_each_end_is_chosen_for_itself():
 def test_what_the_histogram_cannot_tell_is_kept_whole():
     samples = np.zeros((1, 99), np.float32)
     samples[0, 1] = 5.0
-    statistics = TensorStatistics(stride=50)  # does not look at the second value
+    statistics = TensorStatistics(limit=2)  # does not look at the second value
     statistics.update(samples)
     assert compute_range(statistics, MSE, U8) == Range(0.0, 5.0)
     for scheme in (Scheme(bits=16), Scheme(bits=16, signed=True, symmetric=True)):

@@ -10,7 +10,7 @@ from octavo.measure import Statistics, TensorStatistics
 
 @pytest.fixture
 def statistics():
-    made = Statistics(["image", "conv/out:0", "unseen"], channel_axes={"conv/out:0": 1}, stride=3)
+    made = Statistics(["image", "conv/out:0", "unseen"], channel_axes={"conv/out:0": 1}, limit=40)
     random = np.random.default_rng(0)
     made.update("image", random.normal(size=(4, 100)).astype(np.float32))
     made.update("conv/out:0", random.normal(size=(4, 3, 100)).astype(np.float32))
@@ -30,7 +30,7 @@ def test_it_is_an_observer(statistics):
 
 
 def test_each_tensor_gets_its_own_statistics(statistics):
-    alone = TensorStatistics(channel_axis=1, stride=3)
+    alone = TensorStatistics(channel_axis=1, limit=40)
     random = np.random.default_rng(0)
     random.normal(size=(4, 100))
     alone.update(random.normal(size=(4, 3, 100)).astype(np.float32))
