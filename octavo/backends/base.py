@@ -30,9 +30,12 @@ class Observer(Protocol):
     def update(self, tensor: str, values: Array) -> None:
         """Take the values of one batch; called once per batch for every wanted tensor.
 
+        A backend may cut a batch whose tensors would take much memory, and calls once per part.
+
         Args:
             tensor: one of `tensors`.
-            values: the array, which may be reused after the call.
+            values: the array, whose axes may lie in any order in memory, and which may be reused
+                after the call.
         """
         ...
 

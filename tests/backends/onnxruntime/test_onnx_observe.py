@@ -1,9 +1,15 @@
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
 import numpy as np
 import pytest
 from networks import Builder, convnet, transformer
 from onnx_case import BACKEND, TARGET, images, noise, planned_case, run, words
 
 from octavo.backends.onnxruntime import observe
+from octavo.backends.onnxruntime.run import open_session, run_session
 from octavo.errors import DataError, ModelError
 from octavo.measure import Statistics
 
@@ -105,6 +111,52 @@ def test_splitting_does_not_change_the_statistics_of_an_input(case, monkeypatch)
         split["image"].mean,
         split["image"].variance,
     )
+
+
+def test_what_was_shown_is_let_go_before_more_is_made(case, monkeypatch):
+    made, alive = [], []
+
+    def running(session, names, batch):
+        alive.append(sum(each() is not None for each in made))
+        values = run_session(session, names, batch)
+        made.extend(weakref.ref(array) for array in values)
+        return values
+
+    monkeypatch.setattr(observe, "run_session", running)
+    monkeypatch.setattr(observe, "MEMORY", 1)
+    BACKEND.observe(case.model, [case.batch], Statistics(["stem_r_out", "pool_out"]), TARGET)
+
+    assert alive == [0] * 5  # one of them to see how much memory a sample takes
+
+
+def peaks_of_observing(*runs):
+    """Return the peak memory in MB after each of several passes, in a process of its own."""
+    script = Path(__file__).with_name("observe_in_process.py")
+    arguments = [f"{samples}:{size}" for samples, size in runs]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], check=True, capture_output=True, text=True
+    )
+    return [float(line) for line in done.stdout.split()]
+
+
+def test_memory_grows_neither_with_the_samples_nor_with_the_batch():
+    few, many, large = peaks_of_observing((16, 8), (160, 8), (160, 80))
+
+    assert many - few < 30  # every sample makes 4 MB
+    assert large - few < 30
+
+
+def test_threads_do_not_spin_between_batches(case, monkeypatch):
+    asked = []
+
+    def opening(model, options):
+        asked.append(options.get_session_config_entry("session.intra_op.allow_spinning"))
+        return open_session(model, options)
+
+    monkeypatch.setattr(observe, "open_session", opening)
+    seen(case.model, [case.batch], "pool_out")
+
+    assert asked == ["0"]
 
 
 def test_a_fixed_batch_is_not_split(monkeypatch):
