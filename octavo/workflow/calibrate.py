@@ -10,7 +10,7 @@ from octavo.backends.base import Ranges
 from octavo.data.base import Dataset
 from octavo.errors import DataError, NonFiniteError
 from octavo.graph import Graph
-from octavo.measure import Statistics, tied_ranges
+from octavo.measure import SAMPLED, Statistics, tied_ranges
 from octavo.plan import Recipe, Scheme
 from octavo.workflow.batches import sized
 from octavo.workflow.finite import explain_non_finite
@@ -27,6 +27,8 @@ def calibrate(
 ) -> Statistics:
     """Run the float model over all calibration samples once.
 
+    Extremes are of all values, histograms of `octavo.measure.SAMPLED` of each sample.
+
     Args:
         setting: the model.
         dataset: the calibration data.
@@ -38,7 +40,7 @@ def calibrate(
         DataError: a tensor held NaN or infinity; the operator that made it is named.
     """
     axes = {name: s.axis for name, s in schemes.items() if s.axis is not None}
-    statistics = Statistics(schemes, channel_axes=axes)
+    statistics = Statistics(schemes, channel_axes=axes, limit=SAMPLED)
     with reporter.track("calibrating", dataset.size) as advance:
         whole = _WithoutFilling(statistics, setting.fixed)
         batches = _inputs(whole, dataset, batch_size, advance)
