@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(patsubst benchmarks/peers/%.txt,.venv-peers/%/.installed,$(wildcard benchmarks/peers/*.txt))
 
-.PHONY: demo test test-slow lint format bench peers train clean help
+EXPORTS := tests/backends/onnxruntime/exports
+
+.PHONY: demo test test-slow lint format bench peers train exports clean help
 
 help:
 	@echo "make demo       create the environment, quantize a real model, show the result"
@@ -13,6 +15,7 @@ help:
 	@echo "make bench      speed and memory, beside other quantizers and calibrators"
 	@echo "make peers      install those quantizers, each in an environment of its own (2 GB)"
 	@echo "make train      train the demo's network again (PyTorch, about 20 minutes on 2 cores)"
+	@echo "make exports    export the networks of the tests again by torch, tf2onnx and MXNet"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -61,5 +64,17 @@ peers: $(PEERS)
 train: .venv-train/.installed
 	.venv-train/bin/python examples/digits/train.py
 
+# Each exporter has an environment of its own: they need different versions of numpy and onnx.
+.venv-exports/%/.installed: $(EXPORTS)/%.txt
+	$(PYTHON) -m venv .venv-exports/$*
+	.venv-exports/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	if test $* = mxnet; then .venv-exports/mxnet/bin/python -m pip install --quiet \
+		--disable-pip-version-check --no-deps mxnet==1.9.1; fi
+	touch $@
+
+exports: $(patsubst %,.venv-exports/%/.installed,torch tf2onnx mxnet)
+	for exporter in torch tf2onnx mxnet; do \
+		.venv-exports/$$exporter/bin/python $(EXPORTS)/make_$$exporter.py || exit 1; done
+
 clean:
-	rm -rf $(VENV) .venv-peers .venv-train demo-int8 build *.egg-info
+	rm -rf $(VENV) .venv-peers .venv-train .venv-exports demo-int8 build *.egg-info

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from octavo.backends.onnxruntime.propagate import propagate
+
 Shape = tuple[int | None, ...] | None
 
 
@@ -27,6 +29,7 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
         for output in node.outputs:
             output.shape = None
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(bound)
+    propagate(bound.graph)
     return {
         str(value.name): value
         for node in bound.graph
