@@ -16,16 +16,15 @@ from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
 def canonicalize(model: ir.Model) -> ir.Model:
     """Rewrite `model` in place and return it.
 
+    Requires: it calls no functions of its own.
+
     Ensures: every node and value has a unique name, constants are initializers that are no inputs,
     no Identity or inference Dropout is left, what scales and shifts the channels of a convolution
     is folded into it, and its activation follows it before values are pooled or moved.
     """
-    if model.functions:
-        common.InlinePass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveInitializersFromInputsPass()(model)
-    drop_dropout(model.graph)
-    common.IdentityEliminationPass()(model)
+    drop_passing(model.graph)
     name_nodes(model.graph)
     fold_affine(model.graph)
     fold_linear(model.graph)
@@ -34,30 +33,63 @@ def canonicalize(model: ir.Model) -> ir.Model:
     return model
 
 
-def drop_dropout(graph: ir.Graph) -> None:
-    """Replace a Dropout, which passes its input on at inference, by what it reads."""
+def drop_passing(graph: ir.Graph) -> None:
+    """Replace Identity and Dropout, which pass their input on at inference, by what they read.
+
+    One stays where that would take a name from an input, a constant or another output of the model.
+    Bodies of If and Loop keep theirs: what a body returns has to be made in it.
+    """
     for node in list(graph):
-        if node.op_type != "Dropout" or any(
-            output.uses() or output.is_graph_output() for output in node.outputs[1:]
-        ):
+        if node.domain or node.op_type not in ("Identity", "Dropout"):
             continue
         source, output = node.inputs[0], node.outputs[0]
-        if source is None or output.is_graph_output():
+        masked = any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:])
+        named = output.is_graph_output()
+        stays = masked or _trains(node) or (named and not _may_be_renamed(source))
+        if source is None or stays:
             continue
-        output.replace_all_uses_with(source)
+        output.replace_all_uses_with(source, replace_graph_outputs=named)
         graph.remove(node, safe=True)
+        if named:
+            source.name = output.name
+
+
+def _trains(node: ir.Node) -> bool:
+    """Return whether a Dropout drops values, or may do so."""
+    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    return mode is not None and (mode.const_value is None or bool(mode.const_value.numpy().item()))
+
+
+def _may_be_renamed(value: ir.Value | None) -> bool:
+    return value is not None and value.producer() is not None and not value.is_graph_output()
 
 
 def name_nodes(graph: ir.Graph) -> None:
-    """Give every node a unique name, the same at every load; names that are unique stay."""
+    """Give every node a unique name, the same at every load; names that are unique stay.
+
+    Nodes in the bodies of If and Loop come last, so that they do not change the names of groups.
+    """
+    bodies = [body for node in graph for body in bodies_of(node)]
+    nodes = [*graph, *(node for body in bodies for node in body.all_nodes())]
     taken: set[str] = set()
-    for index, node in enumerate(graph):
+    for index, node in enumerate(nodes):
         base = node.name or f"{node.op_type}_{index}"
         name, suffix = base, 1
         while name in taken:
             name, suffix = f"{base}_{suffix}", suffix + 1
         taken.add(name)
         node.name = name
+
+
+def bodies_of(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs that an If, a Loop or a Scan runs."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found.extend(attribute.as_graphs())
+    return found
 
 
 def raise_saturations(graph: ir.Graph) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from octavo.backends.onnxruntime.canonical import bodies_of
 from octavo.backends.onnxruntime.fingerprint import fingerprint
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
@@ -86,10 +87,9 @@ def activations(node: ir.Node) -> list[ir.Value]:
 
 def captured(node: ir.Node) -> list[ir.Value]:
     """Return the values of the outer graph that the bodies of a node read."""
-    bodies = [a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH]
     found = {
         id(value): value
-        for body in bodies
+        for body in bodies_of(node)
         for inner in body.all_nodes()
         for value in inner.inputs
         if value is not None and value.graph is node.graph and not is_constant(value)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from onnx import version_converter
 
 from octavo.backends.onnxruntime.canonical import canonicalize
+from octavo.backends.onnxruntime.upgrade import MINIMUM_OPSET, upgrade
 from octavo.errors import ModelError
 from octavo.model import Dimension, Model, TensorSpec
 
 FILE = "model.onnx"
-MINIMUM_OPSET = 13  # the first with a scale per channel in DequantizeLinear
 PROTOBUF_LIMIT = 1_800_000_000  # bytes; a protobuf message cannot hold 2 GB
 
 
@@ -71,13 +70,26 @@ def load(source: object, name: str) -> Model:
 
 
 def _canonical(original: ir.Model) -> ir.Model:
-    upgraded = _upgrade(original)
+    upgraded = _upgraded(original)
     try:
         return canonicalize(upgraded)
     except Exception as error:  # onnx_ir raises types of its own on graphs that are not valid
         raise ModelError(
             f"the ONNX graph cannot be brought into canonical form ({error}); "
             "check it with onnx.checker"
+        ) from error
+
+
+def _upgraded(original: ir.Model) -> ir.Model:
+    try:
+        return upgrade(original)
+    except ModelError:
+        raise
+    except Exception as error:  # the converter raises RuntimeError and its own types
+        opset = original.opset_imports.get("")
+        raise ModelError(
+            f"the model uses opset {opset} and could not be converted to what quantization needs "
+            f"({first_line(error)}); export it again with opset {MINIMUM_OPSET} or later"
         ) from error
 
 
@@ -135,20 +147,6 @@ def _convert(source: object) -> ir.Model:
     if isinstance(source, onnx.ModelProto):
         return _in_memory(ir.from_proto(source), "the model")
     raise ModelError(f"expected an ONNX path or ModelProto, got {type(source).__qualname__}")
-
-
-def _upgrade(model: ir.Model) -> ir.Model:
-    opset = model.opset_imports.get("", MINIMUM_OPSET)
-    if opset >= MINIMUM_OPSET:
-        return model.clone()
-    try:
-        proto = version_converter.convert_version(ir.to_proto(model), MINIMUM_OPSET)
-    except Exception as error:  # the converter raises RuntimeError and its own types
-        raise ModelError(
-            f"the model uses opset {opset} and could not be converted to {MINIMUM_OPSET}: "
-            f"{first_line(error)}; export it again with a later opset"
-        ) from error
-    return ir.from_proto(proto)
 
 
 def _real_inputs(graph: ir.Graph) -> list[ir.Value]:
