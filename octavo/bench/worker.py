@@ -102,11 +102,18 @@ def _run(session: Session, batch: Batch, request: Mapping[str, Any]) -> Answer:
     return {"started": timing.started, "latencies": timing.latencies}
 
 
-def _usage(session: Session, batch: Batch, request: Mapping[str, Any]) -> Answer:
+def peak_bytes() -> int:
+    """Return the most memory this process has held, mapped files included.
+
+    Not by getrusage: its peak survives exec, so it would show that of our parent.
+    """
     status = Path("/proc/self/status").read_text()
-    # Not getrusage: its peak survives exec, so it would show that of our parent.
     peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
-    return {"peak_bytes": int(peak.split()[1]) * 1024, "cpu_seconds": time.process_time()}
+    return int(peak.split()[1]) * 1024
+
+
+def _usage(session: Session, batch: Batch, request: Mapping[str, Any]) -> Answer:
+    return {"peak_bytes": peak_bytes(), "cpu_seconds": time.process_time()}
 
 
 _COMMANDS: Mapping[str, Callable[[Session, Batch, Mapping[str, Any]], Answer]] = {

@@ -72,7 +72,7 @@ class MetricEvaluator:
         self._metric = metric
         self._dataset = dataset
         self._batch_size = batch_size
-        self._reference = reference
+        self._reference: Session | None = reference
         self._remembered: dict[int, Mapping[str, Array]] = {}
         self._room = REMEMBERED_BYTES
 
@@ -84,6 +84,8 @@ class MetricEvaluator:
             scores.append(self._judge(metric, session, index, batch))
             samples += batch.samples
             advance(batch.samples)
+        if metric.needs == "labels" or len(self._remembered) == len(scores):
+            self._reference = None  # a session can hold gigabytes
         joined = np.concatenate(scores) if metric.per_sample else None
         return Evaluation(metric.value(), joined, metric.name, metric.higher_is_better, samples)
 
@@ -101,6 +103,10 @@ class MetricEvaluator:
     ) -> Mapping[str, Array]:
         if index in self._remembered:
             return self._remembered[index]
+        if self._reference is None:
+            raise DataError(
+                "the evaluation data gave more batches than before; expected the same every time"
+            )
         if session is not self._reference:
             return self._reference.run(batch.inputs)
         size = sum(array.nbytes for array in outputs.values())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from octavo.artifact import Artifact, Manifest, write_artifact
+from octavo.bench.worker import peak_bytes
 from octavo.errors import ExitCode
 from octavo.loaded import LoadedModel
 
@@ -82,5 +82,5 @@ class Result:
 
 
 def peak_memory_mb() -> float:
-    """Return the most memory this process has held, in 10^6 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Return the most memory this process has held, in 10^6 bytes; mapped files count."""
+    return peak_bytes() / 1e6

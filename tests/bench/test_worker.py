@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -225,3 +226,15 @@ def test_a_program_of_another_environment_takes_the_place_of_the_interpreter(tmp
         assert len(worker.ask("run", iterations=3)["latencies"]) == 3
     root = Path(octavo.__file__).parents[1]  # the modules of this environment would shadow its own
     assert (tmp_path / "log").read_text() == f"{[str(root)]} {tmp_path / 'model'}\n"
+
+
+def test_the_peak_of_memory_is_that_of_the_program_itself():
+    """Memory that was held before exec is not ours; `getrusage` counts it."""
+    second = "from octavo.bench.worker import peak_bytes; print(peak_bytes())"
+    first = (
+        "import os, sys; block = bytearray(300 << 20); block[::4096] = b'x' * len(block[::4096]); "
+        f"os.execv(sys.executable, [sys.executable, '-c', {second!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True, check=True)
+
+    assert 5 << 20 < int(done.stdout) < 200 << 20

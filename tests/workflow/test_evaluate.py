@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,17 @@ def test_outputs_of_fp32_that_do_not_fit_memory_are_computed_again(labelled, mon
     evaluator(fp32, advance)
     assert evaluator(int8, advance).value == 0.0
     assert fp32.runs == 4
+
+
+@pytest.mark.parametrize("metric", ["agreement", "top1"])
+def test_the_session_of_fp32_is_let_go_when_its_outputs_are_known(labelled, metric):
+    fp32 = Scale(1.0)
+    evaluator = MetricEvaluator(metric, labelled, 4, fp32)
+    evaluator(fp32, advance)
+    alive = weakref.ref(fp32)
+    del fp32
+    assert alive() is None
+    assert evaluator(Scale(1.0), advance).value == 1.0
 
 
 def test_progress_adds_up_to_the_samples(labelled):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+import numpy as np
 import onnx_ir as ir
 
 
 class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 def fingerprint(graph: ir.Graph) -> str:
@@ -46,5 +47,7 @@ def _add_attribute(digest: _Digest, attribute: ir.Attr) -> None:
 def _add_tensor(digest: _Digest, tensor: ir.TensorProtocol) -> None:
     array = tensor.numpy()
     digest.update(repr((str(tensor.dtype), array.shape)).encode())
-    strings = tensor.dtype == ir.DataType.STRING
-    digest.update(repr(array.tolist()).encode() if strings else array.tobytes())
+    if tensor.dtype == ir.DataType.STRING:
+        digest.update(repr(array.tolist()).encode())
+    else:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

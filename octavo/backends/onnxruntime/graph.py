@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime.canonical import bodies_of
-from octavo.backends.onnxruntime.fingerprint import fingerprint
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
 from octavo.backends.onnxruntime.options import Head, options
@@ -51,7 +50,7 @@ def describe(model: Model, target: Target) -> Graph:
         groups=groups,
         inputs=tuple(spec.name for spec in model.inputs),
         outputs=tuple(spec.name for spec in model.outputs),
-        fingerprint=fingerprint(canonical.graph),
+        fingerprint=native(model).fingerprint,
     )
 
 

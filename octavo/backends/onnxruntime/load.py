@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime.canonical import canonicalize
+from octavo.backends.onnxruntime.external import attach_weights, size_of
+from octavo.backends.onnxruntime.fingerprint import fingerprint
 from octavo.backends.onnxruntime.upgrade import MINIMUM_OPSET, upgrade
 from octavo.errors import ModelError
 from octavo.model import Dimension, Model, TensorSpec
@@ -29,6 +32,11 @@ class OnnxModel:
 
     original: ir.Model
     canonical: ir.Model
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of the canonical graph; weights of gigabytes are hashed once."""
+        return fingerprint(self.canonical.graph)
 
 
 def native(model: Model) -> OnnxModel:
@@ -100,12 +108,6 @@ def save(model: Model, folder: Path) -> None:
     ir.save(original, folder / FILE, external_data=external)
 
 
-def size_of(model: ir.Model) -> int:
-    """Return the bytes of all constants."""
-    values = (value.const_value for value in model.graph.initializers.values())
-    return sum(value.nbytes for value in values if value is not None)
-
-
 def _read(path: Path) -> ir.Model:
     if path.is_dir():
         path = path / FILE
@@ -115,18 +117,19 @@ def _read(path: Path) -> ir.Model:
         proto = onnx.load(path, load_external_data=False)
         if not proto.graph.node or not proto.opset_import:
             raise ValueError("it has no operators")
-        model = ir.load(path)
+        model = ir.from_proto(proto)
     except Exception as error:  # protobuf and onnx_ir raise types of their own
         raise ModelError(
             f"{str(path)!r} is not a readable ONNX file ({first_line(error)}); it may be truncated"
         ) from error
-    return _in_memory(model, repr(str(path)))
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    return _with_weights(model, repr(str(path)))
 
 
-def _in_memory(model: ir.Model, name: str) -> ir.Model:
-    """Read weights that lie in files of their own, so that the model can go without them."""
+def _with_weights(model: ir.Model, name: str) -> ir.Model:
+    """Attach weights that lie in files of their own, so that the model can go without them."""
     try:
-        ir.external_data.load_to_model(model)
+        attach_weights(model)
     except Exception as error:  # a missing file, a short one and a damaged entry all differ
         raise ModelError(
             f"the external weights of {name} cannot be read ({first_line(error)}); "
@@ -143,9 +146,9 @@ def first_line(error: Exception) -> str:
 
 def _convert(source: object) -> ir.Model:
     if isinstance(source, ir.Model):
-        return _in_memory(source.clone(), "the model")
+        return _with_weights(source.clone(), "the model")
     if isinstance(source, onnx.ModelProto):
-        return _in_memory(ir.from_proto(source), "the model")
+        return _with_weights(ir.from_proto(source), "the model")
     raise ModelError(f"expected an ONNX path or ModelProto, got {type(source).__qualname__}")
 
 

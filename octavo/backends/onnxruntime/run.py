@@ -15,7 +15,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from octavo.arrays import Array, Batch
-from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, first_line, native, size_of
+from octavo.backends.onnxruntime.external import Message, message_of, size_of
+from octavo.backends.onnxruntime.load import first_line, native
 from octavo.errors import DataError, ModelError, nearest
 from octavo.model import Model, TensorSpec
 from octavo.target import Target
@@ -82,20 +83,28 @@ def session_options(target: Target, *, optimize: bool = True) -> ort.SessionOpti
     return options
 
 
+class _InferenceSession(ort.InferenceSession):
+    """A session that keeps the memory alive which it has its weights in."""
+
+    def __init__(self, message: Message, options: ort.SessionOptions) -> None:
+        self._values = message.values()
+        if self._values:
+            options.add_external_initializers(list(message.arrays), self._values)
+        super().__init__(message.content, options, providers=[PROVIDER])
+
+
 def open_session(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSession:
-    """Hand a model to ONNX Runtime, through a file where it is too large for a message.
+    """Hand a model to ONNX Runtime, large weights as they lie in memory.
+
+    Args:
+        model: of any size.
+        options: of this session alone.
 
     Raises:
         ModelError: ONNX Runtime refuses it.
     """
     try:
-        if size_of(model) <= PROTOBUF_LIMIT:
-            content = ir.to_proto(model).SerializeToString()
-            return ort.InferenceSession(content, options, providers=[PROVIDER])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / FILE
-            ir.save(model, path, external_data=f"{FILE}.data")
-            return ort.InferenceSession(str(path), options, providers=[PROVIDER])
+        return _InferenceSession(message_of(model), options)
     except Exception as error:  # every failure of the runtime has a type of its own
         raise ModelError(f"ONNX Runtime cannot open the model: {first_line(error)}") from error
 
