@@ -8,6 +8,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from octavo.backends.onnxruntime.constants import fold_constants
 from octavo.backends.onnxruntime.fold import fold_affine
 from octavo.backends.onnxruntime.fold_linear import fold_linear
 from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
@@ -18,14 +19,16 @@ def canonicalize(model: ir.Model) -> ir.Model:
 
     Requires: it calls no functions of its own.
 
-    Ensures: every node and value has a unique name, constants are initializers that are no inputs,
-    no Identity or inference Dropout is left, what scales and shifts the channels of a convolution
-    is folded into it, and its activation follows it before values are pooled or moved.
+    Ensures: every node and value has a unique name, constants and what is computed of constants are
+    initializers that are no inputs, no Identity or inference Dropout is left, what scales and
+    shifts the channels of a convolution is folded into it, and its activation follows it before
+    values are pooled or moved.
     """
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveInitializersFromInputsPass()(model)
     drop_passing(model.graph)
     name_nodes(model.graph)
+    fold_constants(model.graph)
     fold_affine(model.graph)
     fold_linear(model.graph)
     raise_saturations(model.graph)

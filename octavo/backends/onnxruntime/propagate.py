@@ -14,19 +14,9 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from octavo.arrays import Array
+from octavo.backends.onnxruntime.constants import COMPUTED, evaluate
 
 LARGEST = 1024  # elements of a value that is computed: shapes, indices, bounds
-
-COMPUTED = frozenset(
-    {
-        "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand",
-        "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max",
-        "Min", "Mod", "Mul", "Neg", "Not", "Or", "Range", "ReduceMax", "ReduceMin", "ReduceProd",
-        "ReduceSum", "Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose",
-        "Unsqueeze", "Where",
-    }
-)  # fmt: skip
-"""Operators whose results are computed where all that they read is known."""
 
 
 def propagate(graph: ir.Graph) -> None:
@@ -80,15 +70,7 @@ class _Propagation:
         read = {str(value.name) for value in node.inputs if value is not None}
         if node.op_type not in COMPUTED or not read or not read <= self.values.keys():
             return None
-        from onnx.reference import ReferenceEvaluator
-
-        try:
-            evaluator = ReferenceEvaluator(ir.to_proto(node), opsets=self.opsets)
-            with np.errstate(divide="raise", invalid="raise"):
-                made = evaluator.run(None, {name: self.values[name] for name in read})
-        except Exception:  # what cannot be computed here is found out when the model runs
-            return None
-        return [np.asarray(array) for array in made]
+        return evaluate(node, self.values, self.opsets)
 
     def _infer(self, node: ir.Node) -> None:
         """Ask onnx for the shapes of what one node makes, given the values that it reads."""
