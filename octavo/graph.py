@@ -141,6 +141,8 @@ class Graph:
         inputs: names of the model's inputs.
         outputs: names of the model's outputs.
         fingerprint: hash of structure, attributes and weights.
+        quantized: for the user, what of the model is quantized already, which stays as it is, and
+            what to do about it; None for a float model.
     """
 
     ops: tuple[Op, ...]
@@ -149,6 +151,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fingerprint: str
+    quantized: str | None = None
 
     @cached_property
     def group_by_id(self) -> Mapping[str, Group]:

@@ -138,6 +138,10 @@ class QuantizeJob(Settings):
     allow_overlap: bool = Field(
         default=False, description="Accept evaluation samples that calibration saw, by content."
     )
+    requantize: bool = Field(
+        default=False,
+        description="Take the quantization out of a model that carries it, and quantize it anew.",
+    )
     trust: bool = Field(default=False, description="Accept files that can run code of their own.")
 
     @classmethod

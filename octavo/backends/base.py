@@ -100,6 +100,22 @@ class Edit:
 
 
 @runtime_checkable
+class Dequantizes(Protocol):
+    """An optional part of a backend: it can take the quantization out of a model."""
+
+    def without_quantization(self, model: Model) -> Model:
+        """Return the float form of a model that carries quantization; the given one stays.
+
+        Its weights keep the rounding that they were stored with.
+
+        Raises:
+            UsageError: it carries none.
+            ModelError: it is of a form that cannot be turned back.
+        """
+        ...
+
+
+@runtime_checkable
 class Backend(Protocol):
     """One framework, in neutral data.
 

@@ -158,6 +158,14 @@ def quantize(
             rich_help_panel=_PLAN,
         ),
     ] = None,
+    requantize: Annotated[
+        bool | None,
+        typer.Option(
+            "--requantize",
+            help="Take out the quantization that the model carries, and quantize it anew.",
+            rich_help_panel=_PLAN,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(metavar="N", help="Threads of one instance (1).", rich_help_panel=_RUN),
@@ -219,6 +227,7 @@ def quantize(
         per_channel=per_channel,
         float=float_ or None,
         int8=int8 or None,
+        requantize=requantize,
         threads=threads,
         batch_size=batch_size,
         benchmark_batch_size=benchmark_batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ from octavo.model import Model
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, full_batches
 from octavo.workflow.drawn import draw
-from octavo.workflow.opened import Opened, require_artifact, require_float
+from octavo.workflow.opened import (
+    Opened,
+    require_artifact,
+    require_float,
+    without_quantization,
+)
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting, describe
 
@@ -118,6 +123,9 @@ def run_compare(
     """Compare an FP32 model with an artifact made from it; see `octavo.compare`."""
     original = require_float(fp32, trust=trust)
     opened, made = require_artifact(artifact, trust=trust)
+    if made.manifest.job.get("requantize"):
+        float_form = without_quantization(original.backend, original.model)
+        original = replace(original, model=float_form)
     dataset = _dataset(original, made.manifest, data, samples, reporter)
     setting = _describe(original, dataset)
     if setting.graph.fingerprint != made.manifest.fingerprint:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octavo.artifact import MANIFEST, Artifact, open_artifact
-from octavo.backends.base import Backend
+from octavo.backends.base import Backend, Dequantizes
 from octavo.backends.registry import find_backend, get_backend
 from octavo.bench import ModelRef
 from octavo.errors import UsageError
@@ -36,6 +36,21 @@ class Opened:
         place.mkdir()
         self.backend.save(self.model, place)
         return ModelRef(self.backend.name, place, self.label, trust=trust)
+
+
+def without_quantization(backend: Backend, model: Model) -> Model:
+    """Return the float form of a model that carries quantization.
+
+    Raises:
+        UsageError: it carries none, or its backend cannot take it out.
+        ModelError: it is of a form that cannot be turned back.
+    """
+    if not isinstance(backend, Dequantizes):
+        raise UsageError(
+            f"the {backend.name} backend cannot take quantization out of a model; leave out "
+            "--requantize"
+        )
+    return backend.without_quantization(model)
 
 
 def open_any(source: object, *, trust: bool) -> Opened:

@@ -13,6 +13,7 @@ from octavo.artifact import Manifest, check_output, is_artifact
 from octavo.backends.base import Backend
 from octavo.backends.registry import find_backend
 from octavo.errors import ExitCode, UsageError
+from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.loaded import ready
 from octavo.model import Model
@@ -23,6 +24,7 @@ from octavo.workflow.calibrate import calibrate
 from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_ins
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
+from octavo.workflow.opened import without_quantization
 from octavo.workflow.outcome import explain_outcome, why_not_faster
 from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
@@ -38,12 +40,13 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     given.check(job)
     notes = NotingReporter(reporter)
     output = check_output(Path(job.output)) if job.output else None
-    backend, model = load_source(job, given)
+    backend, model = _load(job, given, notes)
     data = open_run_data(job, given, model.inputs, notes)
     check_metric(job, given, data)
     sample = data.sample(model.inputs, job.benchmark_batch_size)
     setting = describe(backend, model, job.threads, sample)
     plans = candidates(setting.graph, job)
+    _check_quantized(setting.graph, plans, notes)
     _check_granularity(job, plans, notes)
     schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
     warn_of_stand_ins(data, given, bool(schemes), notes)
@@ -62,6 +65,25 @@ def _check_granularity(job: QuantizeJob, plans: tuple[Candidate, ...], reporter:
     kept = [name for name, scheme in weights.items() if scheme and scheme.axis is not None]
     if kept:
         reporter.warn(f"one weight scale per tensor is not offered for {', '.join(kept)}")
+
+
+def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, Model]:
+    backend, model = load_source(job, given)
+    if job.requantize:
+        model = without_quantization(backend, model)
+        reporter.warn(
+            "the quantization that the model carried was taken out: its weights keep the old "
+            "rounding, and FP32 is the model without the rest of it"
+        )
+    return backend, model
+
+
+def _check_quantized(graph: Graph, plans: tuple[Candidate, ...], reporter: Reporter) -> None:
+    """Say that a model is quantized already; nothing is left to do where all of it is."""
+    if graph.quantized and not plans and not any(group.formats for group in graph.groups):
+        raise UsageError(graph.quantized)
+    if graph.quantized:
+        reporter.warn(graph.quantized)
 
 
 def load_source(job: QuantizeJob, given: Given) -> tuple[Backend, Model]:

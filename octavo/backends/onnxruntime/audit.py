@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, KernelTime
+from octavo.backends.onnxruntime.carried import PART, REASONS
 from octavo.backends.onnxruntime.graph import describe
 from octavo.backends.onnxruntime.load import native
 from octavo.backends.onnxruntime.run import Kernel, profile_session
@@ -98,13 +99,16 @@ def _owner(kernel: Kernel, owners: Mapping[str, str], makers: Mapping[str, str])
 def _audit(
     group: Group, requested: Format, kernels: Sequence[Kernel], quantized: frozenset[str]
 ) -> Audit:
+    if group.refusal == PART:
+        return Audit(group.id, requested, "fp32", tuple(kernel.kind for kernel in kernels), PART)
     executed = _executed(group, requested, kernels, quantized)
+    reason = None if executed == requested.compute else _reason(requested, executed, kernels)
     return Audit(
         group=group.id,
         requested=requested,
         executed=executed,
         kernels=tuple(kernel.kind for kernel in kernels),
-        reason=None if executed == requested.compute else _reason(requested, executed, kernels),
+        reason=group.refusal if group.refusal in REASONS else reason,
     )
 
 

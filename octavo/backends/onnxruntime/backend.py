@@ -51,6 +51,10 @@ class OnnxRuntimeBackend:
         """Load an `.onnx` path, a `ModelProto` or an `onnx_ir.Model`; it never runs code."""
         return load.load(source, self.name)
 
+    def without_quantization(self, model: Model) -> Model:
+        """Return the model without its QuantizeLinear and DequantizeLinear."""
+        return load.without_quantization(model)
+
     def graph(self, model: Model, target: Target) -> Graph:
         """Describe the model in neutral terms."""
         return graph.describe(model, target)

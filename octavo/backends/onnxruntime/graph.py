@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime.canonical import bodies_of
+from octavo.backends.onnxruntime.carried import carried, describe_carried
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
 from octavo.backends.onnxruntime.options import Head, options
 from octavo.backends.onnxruntime.shapes import infer, macs, shape_of
 from octavo.backends.onnxruntime.ties import find_ties, holds_zero
-from octavo.graph import Graph, Group, Kind, Op, Tensor
+from octavo.graph import Capability, Graph, Group, Kind, Op, Role, Tensor
 from octavo.model import Model
+from octavo.plan import Format
 from octavo.target import Target
 
 Values = Mapping[str, ir.Value]
@@ -51,6 +53,7 @@ def describe(model: Model, target: Target) -> Graph:
         inputs=tuple(spec.name for spec in model.inputs),
         outputs=tuple(spec.name for spec in model.outputs),
         fingerprint=native(model).fingerprint,
+        quantized=describe_carried(canonical.graph),
     )
 
 
@@ -175,7 +178,7 @@ def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) 
         weight_index=index,
         saturates=chain.tail.op_type in SATURATING and len(chain.nodes) > 1,
     )
-    role, capabilities = options(head, target)
+    role, capabilities = _role_and_formats(chain, head, target)
     return Group(
         id=names[0],
         kind=head.kind,
@@ -187,6 +190,15 @@ def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) 
         pattern=_pattern(chain, values),
         macs=sum(ops[name].macs for name in names),
     )
+
+
+def _role_and_formats(
+    chain: Chain, head: Head, target: Target
+) -> tuple[Role, tuple[Capability, ...]]:
+    multiplies = head.kind in ("conv", "conv_transpose", "matmul")
+    if reason := carried(chain.head, chain.tail, multiplies=multiplies):
+        return "float", (Capability(Format("int8"), reason),)
+    return options(head, target)
 
 
 def _weight(node: ir.Node) -> tuple[int, ir.Value | None]:

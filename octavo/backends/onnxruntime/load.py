@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import onnx_ir as ir
 from octavo.backends.onnxruntime.canonical import canonicalize
 from octavo.backends.onnxruntime.external import attach_weights, size_of
 from octavo.backends.onnxruntime.fingerprint import fingerprint
+from octavo.backends.onnxruntime.unquantize import take_apart
 from octavo.backends.onnxruntime.upgrade import MINIMUM_OPSET, upgrade
 from octavo.errors import ModelError
 from octavo.model import Dimension, Model, TensorSpec
@@ -99,6 +100,17 @@ def _upgraded(original: ir.Model) -> ir.Model:
             f"the model uses opset {opset} and could not be converted to what quantization needs "
             f"({first_line(error)}); export it again with opset {MINIMUM_OPSET} or later"
         ) from error
+
+
+def without_quantization(model: Model) -> Model:
+    """Return the float form of a model that carries quantization; the given one is not changed.
+
+    Raises:
+        UsageError: it carries none.
+        ModelError: it holds operators on integers, which cannot be turned back.
+    """
+    original = take_apart(_upgraded(native(model).original))
+    return replace(model, native=OnnxModel(original, _canonical(original)))
 
 
 def save(model: Model, folder: Path) -> None:
