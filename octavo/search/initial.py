@@ -47,7 +47,8 @@ def initial_plan(
 
     Args:
         graph: the model.
-        approach: `static` uses calibrated ranges, `dynamic` finds activation ranges at run time.
+        approach: `static` uses calibrated ranges, `dynamic` finds activation ranges at run time; a
+            group that gains and has no static form takes its dynamic one in both.
         recipe: how ranges are made; goes into the plan.
         per_channel: a weight scale per channel where the backend offers it.
         float_patterns: shell patterns of groups or operators that stay float.
@@ -156,6 +157,8 @@ class _Chooser:
 
     def _offered(self, group: Group) -> list[Format]:
         formats = [f for f in group.formats if f.compute in self.computes]
+        if not formats and group.role == "compute":  # a recurrent layer has dynamic ranges only
+            formats = [f for f in group.formats if f.compute == "int8_dynamic"]
         if not formats and group.id in self.forced:
             formats = list(group.formats)
         if self.per_channel:

@@ -80,7 +80,8 @@ def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, 
 
 def _check_quantized(graph: Graph, plans: tuple[Candidate, ...], reporter: Reporter) -> None:
     """Say that a model is quantized already; nothing is left to do where all of it is."""
-    if graph.quantized and not plans and not any(group.formats for group in graph.groups):
+    gaining = [group for group in graph.groups if group.formats and group.role == "compute"]
+    if graph.quantized and not plans and not gaining:
         raise UsageError(graph.quantized)
     if graph.quantized:
         reporter.warn(graph.quantized)

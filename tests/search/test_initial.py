@@ -28,6 +28,7 @@ MATMUL = (
     Capability(Format("int8_dynamic", CHANNELS, (U8,), (None,))),
 )
 TABLE = (Capability(Format("int8_weight", replace(S8, axis=1), (None,), (None,))),)
+RECURRENT = (Capability(Format("int8_dynamic", CHANNELS, (U8,), (None,))),)
 REFUSED = (Capability(Format("int8"), "there is no kernel for it"),)
 
 
@@ -83,6 +84,12 @@ class TestCompute:
 
         for approach in ("static", "dynamic"):
             assert quantized(initial_plan(graph, approach=approach)) == {"words"}
+
+    @pytest.mark.parametrize("approach", ["static", "dynamic"])
+    def test_what_has_a_dynamic_form_alone_takes_it_in_both_approaches(self, approach):
+        initial = initial_plan(network(("one", "compute", RECURRENT, "x")), approach=approach)
+
+        assert initial.plan.format("one") == RECURRENT[0].format
 
     def test_an_output_that_integers_are_read_from_is_quantized(self):
         graph = network(("one", "compute", GEMM, "x"), ("two", "compute", GEMM, "one"))

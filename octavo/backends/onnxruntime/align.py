@@ -17,8 +17,9 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.arrays import Array
+from octavo.backends.onnxruntime.edits import FLOAT
 from octavo.backends.onnxruntime.fold import initializer
-from octavo.backends.onnxruntime.qdq import FLOAT, Writer
+from octavo.backends.onnxruntime.qdq import Writer
 
 DEPTHWISE = 16
 PATCHES = 4
@@ -134,7 +135,8 @@ class Region:
             else:
                 self._pad_operands(graph, node, channels)
         for value in self.tensors.values():
-            value.shape = None
+            if value.shape is not None:
+                value.shape = ir.Shape([value.shape[0], channels, *value.shape[2:]])
 
     def _pad_operands(self, graph: ir.Graph, node: ir.Node, channels: int) -> None:
         for index, operand in enumerate(node.inputs):
@@ -217,15 +219,16 @@ def align_depthwise(graph: ir.Graph, quantized: Collection[str]) -> dict[str, in
     return found
 
 
-def align_patches(writer: Writer, inputs: Collection[str]) -> None:
+def align_patches(writer: Writer, inputs: Collection[str], quantized: Collection[str]) -> None:
     """Pad the channels of integer model inputs to a multiple of 4 for convolutions beyond 1x1.
 
     Args:
         writer: writes into a graph with quantizers.
         inputs: names of the model's inputs.
+        quantized: names of the convolutions that the plan made integer.
     """
     for node in list(writer.graph):
-        if node.op_type != "Conv" or node.domain or node.attributes.get_int("group", 1) != 1:
+        if str(node.name) not in quantized or node.attributes.get_int("group", 1) != 1:
             continue
         source, weight = (_dequantizer(value) for value in node.inputs[:2])
         if source is None or weight is None or not _reads_input(source, inputs):

@@ -5,13 +5,32 @@ Each pass changes a model in place, and none changes what it computes beyond flo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from octavo.backends.onnxruntime.carried import describe_carried
 from octavo.backends.onnxruntime.constants import fold_constants
 from octavo.backends.onnxruntime.fold import fold_affine
 from octavo.backends.onnxruntime.fold_linear import fold_linear
 from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
+from octavo.backends.onnxruntime.passes.arithmetic import merge_saturations, simplify_arithmetic
+from octavo.backends.onnxruntime.passes.convolutions import (
+    convolve_normalizations,
+    shuffle_by_rows,
+    take_up_padding,
+)
+from octavo.backends.onnxruntime.passes.hard import (
+    fold_hard_sigmoids,
+    recognize_hard_activations,
+)
+from octavo.backends.onnxruntime.passes.pools import average_globally
+from octavo.backends.onnxruntime.passes.products import simplify_products
+from octavo.backends.onnxruntime.passes.resizing import simplify_resizes
+from octavo.backends.onnxruntime.qdq import Writer
+
+OPSET = 14  # has HardSwish; all else of 13 that inference needs is the same in it
 
 
 def canonicalize(model: ir.Model) -> ir.Model:
@@ -20,20 +39,59 @@ def canonicalize(model: ir.Model) -> ir.Model:
     Requires: it calls no functions of its own.
 
     Ensures: every node and value has a unique name, constants and what is computed of constants are
-    initializers that are no inputs, no Identity or inference Dropout is left, what scales and
-    shifts the channels of a convolution is folded into it, and its activation follows it before
-    values are pooled or moved.
+    initializers that are no inputs, no Identity or inference Dropout is left, operators are spelled
+    as ONNX Runtime's integer kernels want them, what scales and shifts the channels of a
+    convolution is folded into it, and its activation follows it before values are pooled or moved.
     """
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveInitializersFromInputsPass()(model)
     drop_passing(model.graph)
     name_nodes(model.graph)
     fold_constants(model.graph)
+    if describe_carried(model.graph) is None:  # what keeps a quantized model fast is left alone
+        respell(model)
     fold_affine(model.graph)
     fold_linear(model.graph)
     raise_saturations(model.graph)
     common.RemoveUnusedNodesPass()(model)
     return model
+
+
+def respell(model: ir.Model) -> None:
+    """Bring operators into the forms for which ONNX Runtime has integer kernels."""
+    for graph in model.graphs():
+        graph.opset_imports[""] = max(graph.opset_imports.get("", OPSET), OPSET)
+    _infer_shapes(model)
+    writer = Writer(model.graph)
+    for step in _SPELLINGS:
+        step(writer)
+    model.graph.sort()
+    common.RemoveUnusedNodesPass()(model)
+    _infer_shapes(model)
+
+
+def _infer_shapes(model: ir.Model) -> None:
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+
+
+def _fold(writer: Writer) -> None:
+    fold_affine(writer.graph)
+
+
+_SPELLINGS: tuple[Callable[[Writer], None], ...] = (
+    simplify_arithmetic,
+    simplify_products,
+    average_globally,
+    take_up_padding,
+    recognize_hard_activations,
+    _fold,
+    convolve_normalizations,
+    _fold,
+    fold_hard_sigmoids,
+    merge_saturations,
+    simplify_resizes,
+    shuffle_by_rows,
+)
 
 
 def drop_passing(graph: ir.Graph) -> None:

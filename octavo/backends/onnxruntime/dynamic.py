@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.qdq import FLOAT, Writer
+from octavo.backends.onnxruntime.edits import FLOAT
+from octavo.backends.onnxruntime.qdq import Writer
 from octavo.errors import ModelError
 from octavo.measure import quantize_weight
 from octavo.plan import Format

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.arrays import FloatArray
-from octavo.backends.onnxruntime.fold import constant, initializer
+from octavo.backends.onnxruntime.edits import constant
+from octavo.backends.onnxruntime.fold import initializer
 
 MOVERS = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"})
 """Operators that a factor on all values can be moved across."""

@@ -117,7 +117,10 @@ def _absorb(node: ir.Node) -> Chain:
     kind = kind_of(node)
     if node.op_type == "MatMul" and is_constant(node.inputs[1]):
         nodes += _next(nodes[-1], _adds_bias)
-    if kind in ("conv", "matmul", "add", "mul", "concat", "pool") and node.op_type not in TIED:
+    if (
+        kind in ("conv", "conv_transpose", "matmul", "add", "mul", "concat", "pool")
+        and node.op_type not in TIED
+    ):
         nodes += _next(nodes[-1], _saturates)
     return Chain(tuple(nodes))
 

@@ -43,29 +43,21 @@ _BY_KIND: dict[Kind, tuple[str, ...]] = {
 KINDS: dict[str, Kind] = {native: kind for kind, names in _BY_KIND.items() for native in names}
 
 RESCALING = frozenset(
-    {"Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Concat"}
-)
-"""Operators with a QLinear kernel: scales of inputs and outputs are free."""
+    {"Add", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu", "Concat",
+     "HardSigmoid", "HardSwish"}
+)  # fmt: skip
+"""Operators with a QLinear kernel, or a form made of such: scales on both sides are free."""
 
 TIED = frozenset(
     {
         "MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather",
-        "DepthToSpace", "Expand", "Tile", "Resize", "Split",
+        "DepthToSpace", "SpaceToDepth", "Expand", "Tile", "Resize", "Split", "Pad",
     }
 )  # fmt: skip
 """Operators that run on integers as they are, when input and outputs share scale and zero point."""
 
 SATURATING = frozenset({"Relu", "Clip"})
 """Activations that the saturation of a quantized output computes for nothing."""
-
-SLOW = {
-    "Softmax": "QLinearSoftmax is about 8 times slower than the float kernel",
-    "ConvTranspose": "ONNX Runtime's CPU provider has no INT8 ConvTranspose",
-    "Gelu": "ONNX Runtime has no INT8 Gelu",
-    "BatchNormalization": "ONNX Runtime has no INT8 BatchNormalization, and it follows no "
-    "convolution that it could be folded into",
-}
-"""Why an operator stays float, where there is more to say than that there is no kernel."""
 
 ARGUMENT_INPUTS = frozenset(
     {
@@ -88,10 +80,13 @@ ARGUMENT_INPUTS = frozenset(
 def only_moves(node: ir.Node) -> bool:
     """Return whether a node makes nothing but values that it reads, so that it commutes with Relu.
 
-    Resize does so by nearest neighbour alone, and where it does not fill in an extrapolation value.
+    Resize does so by nearest neighbour alone, and where it does not fill in an extrapolation value;
+    a Pad where it fills in none.
     """
     if node.domain or node.op_type not in TIED:
         return False
+    if node.op_type == "Pad":
+        return node.attributes.get_string("mode", "constant") != "constant"
     if node.op_type != "Resize":
         return True
     where = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")

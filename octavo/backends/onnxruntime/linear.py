@@ -15,7 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.arrays import Array
-from octavo.backends.onnxruntime.qdq import FLOAT, Writer
+from octavo.backends.onnxruntime.edits import FLOAT
+from octavo.backends.onnxruntime.qdq import Writer
 from octavo.backends.onnxruntime.shapes import Shape
 
 INT64 = ir.DataType.INT64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.arrays import Array
+from octavo.backends.onnxruntime.edits import FLOAT, Attribute
 from octavo.measure import Quantization, quantize, quantize_weight
 from octavo.plan import S8, Scheme
 
-FLOAT = ir.DataType.FLOAT
 BIAS_LIMIT = 2.0**30  # keeps an INT32 bias clear of the accumulator's end
 
 
@@ -33,7 +34,7 @@ class Writer:
     def free(self, name: str) -> str:
         """Return `name`, with a suffix where the graph has one like it, and reserve it."""
         found, index = name, 1
-        while found in self._taken:
+        while found in self._taken or found in self.graph.initializers:
             found, index = f"{name}.{index}", index + 1
         self._taken.add(found)
         return found
@@ -51,8 +52,21 @@ class Writer:
             self.graph.register_initializer(self._constants[name])
         return self._constants[name]
 
+    def number(self, name: str, value: float) -> ir.Value:
+        """Return a float constant without axes."""
+        return self.constant(name, np.array(value, np.float32))
+
+    def integers(self, values: Sequence[int]) -> ir.Value:
+        """Return a constant of INT64: axes, shapes, pads."""
+        return self.constant(f"int64.{'_'.join(map(str, values))}", np.array(values, np.int64))
+
     def node(
-        self, op_type: str, inputs: list[ir.Value], name: str, dtype: ir.DataType, **attributes: int
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        dtype: ir.DataType,
+        **attributes: Attribute,
     ) -> ir.Value:
         """Append a node with one output; node and output carry the same name."""
         name = self.free(name)
@@ -60,6 +74,32 @@ class Writer:
         made = ir.node(op_type, inputs, attributes or None, outputs=[output], name=name)
         self.graph.append(made)
         return output
+
+    def follow(
+        self,
+        node: ir.Node,
+        op_type: str,
+        name: str,
+        others: Sequence[ir.Value] = (),
+        **attributes: Attribute,
+    ) -> ir.Value:
+        """Put a node behind `node`, whose name it takes for what it makes, and return its output.
+
+        Args:
+            node: makes one value.
+            op_type: what reads that value instead of its readers.
+            name: of the new node.
+            others: further inputs.
+            attributes: of the new node.
+        """
+        inner = node.outputs[0]
+        dtype = inner.dtype or FLOAT
+        made = self.node(op_type, [inner, *others], name, dtype, **attributes)
+        outer, producer = str(inner.name), made.producer()
+        inner.replace_all_uses_with(made, replace_graph_outputs=True)
+        producer.replace_input_with(0, inner)
+        made.name, inner.name, made.shape, inner.shape = outer, made.name, inner.shape, None
+        return made
 
     def parameters(self, name: str, quantization: Quantization) -> list[ir.Value]:
         """Return the constants of scale and zero point for the tensor called `name`."""
@@ -72,7 +112,9 @@ class Writer:
         parameters = self.parameters(name, quantization)
         dtype = ir.DataType.INT8 if quantization.scheme.signed else ir.DataType.UINT8
         integer = self.node("QuantizeLinear", [value, *parameters], f"{name}.quantized", dtype)
-        return self.node("DequantizeLinear", [integer, *parameters], f"{name}.dequantized", FLOAT)
+        real = self.node("DequantizeLinear", [integer, *parameters], f"{name}.dequantized", FLOAT)
+        integer.shape = real.shape = value.shape
+        return real
 
     def stored(self, name: str, integers: Array, quantization: Quantization) -> ir.Value:
         """Return a constant kept as integers and dequantized where it is read."""

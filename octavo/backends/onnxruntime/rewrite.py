@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -13,16 +13,15 @@ from octavo.arrays import Array
 from octavo.backends.base import Ranges
 from octavo.backends.onnxruntime.align import align_depthwise, align_patches, remember
 from octavo.backends.onnxruntime.dynamic import write_dynamic
+from octavo.backends.onnxruntime.edits import FLOAT
+from octavo.backends.onnxruntime.forms import find_limits, write_form
 from octavo.backends.onnxruntime.graph import describe, is_constant
 from octavo.backends.onnxruntime.kinds import SATURATING
 from octavo.backends.onnxruntime.linear import GemmWriter, bias_of, can_fuse
 from octavo.backends.onnxruntime.load import native, wrap
-from octavo.backends.onnxruntime.mend import (
-    keep_float_weights,
-    keep_layer_normalization,
-    keep_products_integer,
-)
-from octavo.backends.onnxruntime.qdq import FLOAT, Writer, bias_quantization, weight_with_bias
+from octavo.backends.onnxruntime.mend import mend
+from octavo.backends.onnxruntime.qdq import Writer, bias_quantization, weight_with_bias
+from octavo.backends.onnxruntime.recurrent import write_recurrent
 from octavo.backends.onnxruntime.shapes import Shape, free_shapes
 from octavo.backends.onnxruntime.ties import saturation_bounds
 from octavo.errors import ModelError, nearest
@@ -40,18 +39,15 @@ def build(
     graph = describe(model, target)
     check_plan(graph, plan)
     built = native(model).canonical.clone()
-    if optimize and aligns(target):
-        remember(built, align_depthwise(built.graph, _convolutions(graph, plan)))
-    rewriter = Rewriter(graph, plan, ranges, built.graph)
+    convolutions = _convolutions(graph, plan) if optimize and aligns(target) else frozenset()
+    remember(built, align_depthwise(built.graph, convolutions))
+    rewriter = Rewriter(graph, plan, ranges, built.graph, optimize)
     if any(bias_of(product) for product in rewriter.products):
         rewriter.shapes = free_shapes(built)
     rewriter.run()
     if optimize and rewriter.quantized_groups:
-        keep_layer_normalization(built.graph)
-        keep_products_integer(rewriter.writer, rewriter.products)
-        keep_float_weights(rewriter.writer)
-        if aligns(target):
-            align_patches(rewriter.writer, graph.inputs)
+        mend(rewriter.writer, rewriter.products)
+        align_patches(rewriter.writer, graph.inputs, convolutions)
     built.graph.sort()
     common.RemoveUnusedNodesPass()(built)
     return wrap(built, model, optimize=optimize)
@@ -92,6 +88,7 @@ class Rewriter:
     plan: Plan
     ranges: Ranges
     target: ir.Graph
+    optimize: bool = True
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     values: dict[str, ir.Value] = field(default_factory=dict)
     outputs: dict[str, tuple[Scheme, ir.Value]] = field(default_factory=dict)
@@ -120,6 +117,7 @@ class Rewriter:
         self.writer = Writer(self.target)
         self.gemms = GemmWriter(self.writer)
         self.biased = self._biased_products()
+        self.limits = find_limits(self.graph, self.plan, self.nodes)
         self.values = {str(value.name): value for value in self.target.inputs}
         for node in self.target:
             self.values.update({str(value.name): value for value in node.outputs})
@@ -128,7 +126,11 @@ class Rewriter:
         for group, wanted in self.quantized_groups:
             if wanted.compute == "int8":
                 self._quantize_inputs(group, wanted)
+                self._write_form(group, wanted)
                 self._quantize_constants(group, wanted)
+            elif wanted.compute == "int8_dynamic" and group.kind == "recurrent":
+                head = self.nodes[group.id]
+                write_recurrent(self.writer, head, wanted, optimize=self.optimize)
             elif wanted.compute == "int8_dynamic":
                 made = write_dynamic(self.writer, self.nodes[group.id], wanted)
                 self.values[str(made.name)] = made
@@ -136,7 +138,7 @@ class Rewriter:
                 self._store_table(group, wanted)
 
     def _range(self, tensor: str) -> Range:
-        """Return the range of a tensor, the union over its tie."""
+        """Return the range of a tensor, the union over its tie, as far as its readers tell."""
         tie = self.graph.tensors[tensor].tie
         names = self.graph.ties[tie] if tie is not None else (tensor,)
         found = [self.ranges[name] for name in names if name in self.ranges]
@@ -147,7 +149,10 @@ class Rewriter:
         result = found[0]
         for other in found[1:]:
             result = result.union(other)
-        return result
+        limits = self.limits.get(tensor)
+        if limits is None:
+            return result
+        return Range(max(result.low, limits.low), min(result.high, limits.high))
 
     def _quantization(self, tensor: str, scheme: Scheme) -> Quantization:
         return quantization_of(self._range(tensor), scheme)
@@ -167,16 +172,21 @@ class Rewriter:
             replaced.name, result.name = self.writer.free(f"{name}.float"), name
             result.shape = replaced.shape
             self.outputs[name] = (scheme, result)
+            if value is not replaced:
+                self.target.remove(replaced.producer(), safe=True)
 
     def _without_saturation(self, value: ir.Value, quantization: Quantization) -> ir.Value:
-        """Return what a Relu or Clip reads, in place of it, where the integers keep its bounds."""
+        """Return what a Relu or Clip reads, in place of it, where the integers keep its bounds.
+
+        They keep those within half a step: zero is an integer, so that the others are shifted.
+        """
         node = value.producer()
         source = node.inputs[0] if node is not None else None
         if node is None or source is None or node.op_type not in SATURATING:
             return value
         low, high = saturation_bounds(node)
         lowest, highest = quantization.range
-        slack = 1e-4 * float(quantization.scale)
+        slack = 0.501 * float(quantization.scale)
         return source if lowest >= low - slack and highest <= high + slack else value
 
     def _quantize_inputs(self, group: Group, wanted: Format) -> None:
@@ -189,6 +199,12 @@ class Rewriter:
             for index, given in enumerate(head.inputs):
                 if given is current and value is not current:
                     head.replace_input_with(index, value)
+
+    def _write_form(self, group: Group, wanted: Format) -> None:
+        """Write an operator that has no fast integer kernel as others that have."""
+        if wanted.outputs[0] is not None:
+            output = self._quantization(group.outputs[0], wanted.outputs[0])
+            write_form(self.writer, self.nodes[group.id], output)
 
     def _dequantized(self, name: str, scheme: Scheme, current: ir.Value) -> ir.Value:
         if name in self.outputs and self.outputs[name][0] == scheme:
@@ -205,8 +221,11 @@ class Rewriter:
         if wanted.weight is None:
             return
         head = self.nodes[group.id]
-        if group.kind in ("conv", "matmul"):
-            self._quantize_weight(group, head, wanted.inputs[0], wanted.weight)
+        if group.kind in ("conv", "conv_transpose", "matmul"):
+            weight = wanted.weight
+            if group.kind == "conv_transpose" and weight.axis is not None:
+                weight = replace(weight, axis=0)  # it is written as a convolution
+            self._quantize_weight(group, head, wanted.inputs[0], weight)
             return
         for index, value in enumerate(head.inputs):
             if value is not None and is_constant(value) and value.dtype == ir.DataType.FLOAT:

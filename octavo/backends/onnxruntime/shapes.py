@@ -57,7 +57,10 @@ def shape_of(value: ir.Value | None) -> Shape:
 
 
 def macs(node: ir.Node, values: Mapping[str, ir.Value]) -> int:
-    """Return the multiply-adds of a node, 0 where it has none or shapes are not known."""
+    """Return the multiply-adds of a node, 0 where it has none or shapes are not known.
+
+    Those of a recurrent layer are those of all its steps.
+    """
 
     def shape(value: ir.Value | None) -> tuple[int, ...] | None:
         sizes = shape_of(values.get(str(value.name))) if value is not None else None
@@ -76,4 +79,7 @@ def macs(node: ir.Node, values: Mapping[str, ir.Value]) -> int:
         return math.prod(result) * first[0 if node.attributes.get_int("transA", 0) else 1]
     if node.op_type == "MatMul":
         return math.prod(result) * first[-1]
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        state = shape(node.inputs[2]) or ()
+        return math.prod(first[:2]) * (math.prod(weight) + math.prod(state))
     return 0

@@ -12,6 +12,13 @@ from octavo.backends.onnxruntime import builder
 class Builder(builder.Builder):
     """The package's builder, for models whose output shapes are inferred."""
 
+    def add(
+        self, op: str, inputs: list[str], outputs: list[str], name: str, **attributes: object
+    ) -> list[str]:
+        """Add a node with outputs of these names and return them."""
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
+        return outputs
+
     def ending(
         self, *outputs: str, **inputs: tuple[int, list[object]] | list[object]
     ) -> onnx.ModelProto:

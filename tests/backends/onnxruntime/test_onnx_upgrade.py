@@ -113,7 +113,7 @@ def test_the_result_is_a_valid_model_of_the_later_opset():
 
     typed = onnx.shape_inference.infer_shapes(upgraded, check_type=True, strict_mode=True)
     onnx.checker.check_model(typed, full_check=True)
-    assert [opset.version for opset in upgraded.opset_import if not opset.domain] == [13]
+    assert [opset.version for opset in upgraded.opset_import if not opset.domain] == [14]
 
 
 def written_canonical(model):
