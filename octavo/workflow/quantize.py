@@ -80,8 +80,7 @@ def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, 
 
 def _check_quantized(graph: Graph, plans: tuple[Candidate, ...], reporter: Reporter) -> None:
     """Say that a model is quantized already; nothing is left to do where all of it is."""
-    gaining = [group for group in graph.groups if group.formats and group.role == "compute"]
-    if graph.quantized and not plans and not gaining:
+    if graph.quantized and not plans:
         raise UsageError(graph.quantized)
     if graph.quantized:
         reporter.warn(graph.quantized)
