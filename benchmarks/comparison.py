@@ -26,6 +26,10 @@ PICKING = 0.1
 """The share of the time of a measurement that each setting of a peer gets to be chosen."""
 
 
+ERROR_LENGTH = 300
+"""Characters; some packages print the whole graph."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How to measure.
@@ -192,7 +196,7 @@ class Comparison:
             try:
                 result = self.measure(ref, max(1.0, self.options.seconds * PICKING))
             except OctavoError as error:
-                found["error" if own else "refused"] = str(error)
+                found["error" if own else "refused"] = str(error)[:ERROR_LENGTH]
                 continue
             where = {"runtime": f"that of {PEERS[name].environment}"} if own else {}
             return {**found, **where, "ratio": round(result.ratio, 3)}
@@ -223,7 +227,7 @@ class Comparison:
         try:
             return self.sqnr(self.subject.backend.load(made.folder / "model.onnx"))
         except OctavoError as error:
-            return str(error)
+            return str(error)[:ERROR_LENGTH]
 
 
 def _width(result: PairResult) -> float:
