@@ -12,7 +12,6 @@ from neural_compressor import PostTrainingQuantConfig, quantization
 
 from benchmarks.peers.task import Batch, Task, run
 
-
 FLOAT_PAD = {"Pad": {"weight": {"dtype": ["fp32"]}, "activation": {"dtype": ["fp32"]}}}
 """The package writes graphs that are not valid where two Pads share their value (MobileBERT)."""
 

@@ -29,6 +29,7 @@ from octavo.backends.onnxruntime.passes.pools import average_globally
 from octavo.backends.onnxruntime.passes.products import simplify_products
 from octavo.backends.onnxruntime.passes.resizing import simplify_resizes
 from octavo.backends.onnxruntime.qdq import Writer
+from octavo.backends.onnxruntime.structure import bodies_of
 
 OPSET = 14  # has HardSwish; all else of 13 that inference needs is the same in it
 
@@ -140,17 +141,6 @@ def name_nodes(graph: ir.Graph) -> None:
             name, suffix = f"{base}_{suffix}", suffix + 1
         taken.add(name)
         node.name = name
-
-
-def bodies_of(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs that an If, a Loop or a Scan runs."""
-    found: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            found.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            found.extend(attribute.as_graphs())
-    return found
 
 
 def raise_saturations(graph: ir.Graph) -> None:

@@ -38,7 +38,7 @@ def write_dynamic(writer: Writer, head: ir.Node, wanted: Format) -> ir.Value:
 def _quantized(writer: Writer, source: ir.Value) -> list[ir.Value]:
     """Return integers, scale and zero point of `source`, found at run time."""
     for use in source.uses():
-        if use.node.op_type == "DynamicQuantizeLinear":
+        if use.node.op_type == "DynamicQuantizeLinear" and use.node.graph is writer.graph:
             return list(use.node.outputs)
     name = f"{source.name}.dynamic"
     types = (ir.DataType.UINT8, FLOAT, ir.DataType.UINT8)

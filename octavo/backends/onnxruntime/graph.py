@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.canonical import bodies_of
 from octavo.backends.onnxruntime.carried import carried, describe_carried
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
 from octavo.backends.onnxruntime.options import Head, options
 from octavo.backends.onnxruntime.shapes import infer, macs, shape_of
+from octavo.backends.onnxruntime.structure import bodies_of
 from octavo.backends.onnxruntime.ties import find_ties, holds_zero
 from octavo.graph import Capability, Graph, Group, Kind, Op, Role, Tensor
 from octavo.model import Model
@@ -20,6 +20,8 @@ from octavo.plan import Format
 from octavo.target import Target
 
 Values = Mapping[str, ir.Value]
+
+IN_BODIES = "what it runs in its bodies stays in float: only the main graph is quantized"
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,8 @@ def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) 
 def _role_and_formats(
     chain: Chain, head: Head, target: Target
 ) -> tuple[Role, tuple[Capability, ...]]:
+    if head.kind == "control":
+        return "float", (Capability(Format("int8"), IN_BODIES),)
     multiplies = head.kind in ("conv", "conv_transpose", "matmul")
     if reason := carried(chain.head, chain.tail, multiplies=multiplies):
         return "float", (Capability(Format("int8"), reason),)

@@ -28,7 +28,9 @@ class Writer:
         self.graph = graph
         self._constants: dict[str, ir.Value] = {}
         self._taken = {str(value.name) for value in graph.inputs} | set(graph.initializers)
-        for node in graph:
+        for body in graph.subgraphs():  # a name inside a body may not be that of a value outside
+            self._taken.update({str(value.name) for value in body.inputs} | set(body.initializers))
+        for node in graph.all_nodes():
             self._taken.update(str(named.name) for named in (node, *node.outputs))
 
     def free(self, name: str) -> str:

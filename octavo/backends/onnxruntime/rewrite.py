@@ -48,6 +48,10 @@ def build(
     if optimize and rewriter.quantized_groups:
         mend(rewriter.writer, rewriter.products)
         align_patches(rewriter.writer, graph.inputs, convolutions)
+    for declared, made in zip(
+        native(model).canonical.graph.outputs, built.graph.outputs, strict=True
+    ):
+        made.type = made.type or declared.type
     built.graph.sort()
     common.RemoveUnusedNodesPass()(built)
     return wrap(built, model, optimize=optimize)

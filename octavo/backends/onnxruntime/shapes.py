@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from octavo.backends.onnxruntime.propagate import propagate
+from octavo.backends.onnxruntime.structure import bodies_of
 
 Shape = tuple[int | None, ...] | None
 
@@ -30,6 +31,9 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
             output.shape = None
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(bound)
     propagate(bound.graph)
+    for node in bound.graph:
+        if bodies_of(node):
+            node.outputs[0].meta["macs"] = _macs_of_bodies(node)
     return {
         str(value.name): value
         for node in bound.graph
@@ -56,14 +60,35 @@ def shape_of(value: ir.Value | None) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in value.shape)
 
 
+def _macs_of_bodies(node: ir.Node) -> int:
+    """Return the multiply-adds of the larger branch, or of all rounds where their number is known.
+
+    A Loop whose rounds only running tells is counted as one.
+    """
+    bodies = [sum(macs(inner, {}) for inner in body) for body in bodies_of(node)]
+    if node.op_type == "If":
+        return max(bodies)
+    trips = node.inputs[0].const_value if node.op_type == "Loop" and node.inputs[0] else None
+    rounds = 1 if trips is None else int(trips.numpy().item())
+    scanned = shape_of(node.inputs[-1]) if node.op_type == "Scan" else None
+    return sum(bodies) * ((scanned[0] or 1) if scanned else rounds)
+
+
 def macs(node: ir.Node, values: Mapping[str, ir.Value]) -> int:
     """Return the multiply-adds of a node, 0 where it has none or shapes are not known.
 
     Those of a recurrent layer are those of all its steps.
+
+    Args:
+        node: the node.
+        values: what `infer` returned; values that are not in it tell their shapes themselves.
     """
+    if bodies_of(node):
+        made = values.get(str(node.outputs[0].name))
+        return _macs_of_bodies(node) if made is None else int(made.meta.get("macs", 0))
 
     def shape(value: ir.Value | None) -> tuple[int, ...] | None:
-        sizes = shape_of(values.get(str(value.name))) if value is not None else None
+        sizes = shape_of(values.get(str(value.name), value)) if value is not None else None
         return None if sizes is None or None in sizes else tuple(s or 0 for s in sizes)
 
     result = shape(node.outputs[0])

@@ -64,3 +64,14 @@ def _inline_and_convert(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _fits(function: ir.Function, model: ir.Model) -> bool:
     versions = model.opset_imports
     return all(versions.get(key, value) == value for key, value in function.opset_imports.items())
+
+
+def bodies_of(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs that an If, a Loop or a Scan runs."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found.extend(attribute.as_graphs())
+    return found
