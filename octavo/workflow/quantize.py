@@ -46,7 +46,7 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     sample = data.sample(model.inputs, job.benchmark_batch_size)
     setting = describe(backend, model, job.threads, sample)
     plans = candidates(setting.graph, job)
-    _check_quantized(setting.graph, plans, notes)
+    _check_quantized(job, setting.graph, plans, notes)
     _check_granularity(job, plans, notes)
     schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
     warn_of_stand_ins(data, given, bool(schemes), notes)
@@ -78,9 +78,11 @@ def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, 
     return backend, model
 
 
-def _check_quantized(graph: Graph, plans: tuple[Candidate, ...], reporter: Reporter) -> None:
+def _check_quantized(
+    job: QuantizeJob, graph: Graph, plans: tuple[Candidate, ...], reporter: Reporter
+) -> None:
     """Say that a model is quantized already; nothing is left to do where all of it is."""
-    if graph.quantized and not plans:
+    if graph.quantized and not plans and not job.float_patterns:
         raise UsageError(graph.quantized)
     if graph.quantized:
         reporter.warn(graph.quantized)
