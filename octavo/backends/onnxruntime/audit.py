@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, KernelTime
 from octavo.backends.onnxruntime.carried import PART, REASONS
-from octavo.backends.onnxruntime.graph import describe
 from octavo.backends.onnxruntime.load import native
 from octavo.backends.onnxruntime.run import Kernel, profile_session
 from octavo.graph import Graph, Group
@@ -27,9 +26,8 @@ BORDERS = frozenset(
 PROFILE_RUNS = 20
 
 
-def audit(model: Model, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
+def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
     """Tell what every group executed; `Backend.audit`."""
-    graph = describe(model, target)
     kernels = by_group(graph, profile_session(built, batch, target, runs=1))
     quantized = _quantized_values(built)
     return [
@@ -49,9 +47,8 @@ def _quantized_values(built: Model) -> frozenset[str]:
     )
 
 
-def profile(model: Model, built: Model, batch: Batch, target: Target) -> list[KernelTime]:
+def profile(graph: Graph, built: Model, batch: Batch, target: Target) -> list[KernelTime]:
     """Time every kernel; `Backend.profile`."""
-    graph = describe(model, target)
     kernels = profile_session(built, batch, target, runs=PROFILE_RUNS)
     owner = {
         (kernel.node, kernel.kind): group

@@ -86,11 +86,12 @@ class OnnxRuntimeBackend:
 
     def build(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
         """Return the QDQ model that ONNX Runtime runs in INT8."""
-        return rewrite.build(model, plan, ranges, target)
+        aligned = rewrite.aligns(target)
+        return rewrite.build(model, self.graph(model, target), plan, ranges, aligned=aligned)
 
     def reference(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
         """Return the same QDQ graph, run as written: float operators between Q and DQ."""
-        return rewrite.build(model, plan, ranges, target, optimize=False)
+        return rewrite.build(model, self.graph(model, target), plan, ranges, optimize=False)
 
     def open(self, model: Model, target: Target) -> Session:
         """Make a model ready to run."""
@@ -100,13 +101,13 @@ class OnnxRuntimeBackend:
         self, model: Model, built: Model, batch: Batch, target: Target
     ) -> Sequence[KernelTime]:
         """Time the kernels of a built model."""
-        return audit.profile(model, built, batch, target)
+        return audit.profile(self.graph(model, target), built, batch, target)
 
     def audit(
         self, model: Model, plan: Plan, built: Model, batch: Batch, target: Target
     ) -> Sequence[Audit]:
         """Tell what every group executes."""
-        return audit.audit(model, plan, built, batch, target)
+        return audit.audit(self.graph(model, target), plan, built, batch, target)
 
     def baselines(self, model: Model, target: Target) -> Mapping[str, Model]:
         """Return the untouched model; ONNX Runtime optimizes it when it opens it."""

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from octavo.backends.onnxruntime.carried import carried, describe_carried
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
-from octavo.backends.onnxruntime.options import Head, options
+from octavo.backends.onnxruntime.options import Head, Options, options
 from octavo.backends.onnxruntime.shapes import infer, macs, shape_of
 from octavo.backends.onnxruntime.structure import bodies_of
 from octavo.backends.onnxruntime.ties import find_ties, holds_zero
@@ -41,13 +41,19 @@ class Chain:
         return self.nodes[-1]
 
 
-def describe(model: Model, target: Target) -> Graph:
-    """Return the graph of a model for a target; `Backend.graph`."""
+def describe(model: Model, target: Target, rules: Options = options) -> Graph:
+    """Return the graph of a model for a target; `Backend.graph`.
+
+    Args:
+        model: the model.
+        target: where it will run.
+        rules: tell what a group can be in the runtime.
+    """
     canonical = native(model).canonical
     values = infer(canonical, target.shapes)
     chains = find_chains(canonical.graph)
     ops = {str(node.name): _op(node, values) for node in canonical.graph}
-    groups = tuple(_group(chain, ops, values, target) for chain in chains)
+    groups = tuple(_group(chain, ops, values, target, rules) for chain in chains)
     return Graph(
         ops=tuple(ops.values()),
         tensors=_tensors(canonical.graph, groups, ops, values),
@@ -167,7 +173,9 @@ def _op(node: ir.Node, values: Values) -> Op:
     )
 
 
-def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) -> Group:
+def _group(
+    chain: Chain, ops: Mapping[str, Op], values: Values, target: Target, rules: Options
+) -> Group:
     names = tuple(str(node.name) for node in chain.nodes)
     inputs = activations(chain.head)
     outputs = [value for value in chain.tail.outputs if value.name]
@@ -183,7 +191,7 @@ def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) 
         weight_index=index,
         saturates=chain.tail.op_type in SATURATING and len(chain.nodes) > 1,
     )
-    role, capabilities = _role_and_formats(chain, head, target)
+    role, capabilities = _role_and_formats(chain, head, target, rules)
     return Group(
         id=names[0],
         kind=head.kind,
@@ -198,14 +206,14 @@ def _group(chain: Chain, ops: Mapping[str, Op], values: Values, target: Target) 
 
 
 def _role_and_formats(
-    chain: Chain, head: Head, target: Target
+    chain: Chain, head: Head, target: Target, rules: Options
 ) -> tuple[Role, tuple[Capability, ...]]:
     if head.kind == "control":
         return "float", (Capability(Format("int8"), IN_BODIES),)
     multiplies = head.kind in ("conv", "conv_transpose", "matmul")
     if reason := carried(chain.head, chain.tail, multiplies=multiplies):
         return "float", (Capability(Format("int8"), reason),)
-    return options(head, target)
+    return rules(head, target)
 
 
 def _weight(node: ir.Node) -> tuple[int, ir.Value | None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import onnx_ir as ir
 
@@ -48,6 +50,10 @@ class Head:
     weight: ir.Value | None
     weight_index: int
     saturates: bool
+
+
+Options: TypeAlias = Callable[[Head, Target], tuple[Role, tuple[Capability, ...]]]
+"""What a group can be in one runtime: its role and its formats, best first."""
 
 
 def options(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:

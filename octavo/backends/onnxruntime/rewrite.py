@@ -15,7 +15,7 @@ from octavo.backends.onnxruntime.align import align_depthwise, align_patches, re
 from octavo.backends.onnxruntime.dynamic import write_dynamic
 from octavo.backends.onnxruntime.edits import FLOAT
 from octavo.backends.onnxruntime.forms import find_limits, write_form
-from octavo.backends.onnxruntime.graph import describe, is_constant
+from octavo.backends.onnxruntime.graph import is_constant
 from octavo.backends.onnxruntime.kinds import SATURATING
 from octavo.backends.onnxruntime.linear import GemmWriter, bias_of, can_fuse
 from octavo.backends.onnxruntime.load import native, wrap
@@ -33,13 +33,27 @@ from octavo.target import Target
 
 
 def build(
-    model: Model, plan: Plan, ranges: Ranges, target: Target, *, optimize: bool = True
+    model: Model,
+    graph: Graph,
+    plan: Plan,
+    ranges: Ranges,
+    *,
+    optimize: bool = True,
+    aligned: bool = False,
 ) -> Model:
-    """Return the INT8 form of `model`; `Backend.build` and, not optimized, `Backend.reference`."""
-    graph = describe(model, target)
+    """Return the INT8 form of `model`; `Backend.build` and, not optimized, `Backend.reference`.
+
+    Args:
+        model: the float model.
+        graph: its description, with the formats that its groups can take.
+        plan: what to quantize.
+        ranges: of the activations that the plan quantizes.
+        optimize: whether the runtime may rewrite what is built.
+        aligned: whether channels are padded to what the integer convolutions are fast at.
+    """
     check_plan(graph, plan)
     built = native(model).canonical.clone()
-    convolutions = _convolutions(graph, plan) if optimize and aligns(target) else frozenset()
+    convolutions = _convolutions(graph, plan) if aligned else frozenset()
     remember(built, align_depthwise(built.graph, convolutions))
     rewriter = Rewriter(graph, plan, ranges, built.graph, optimize)
     if any(bias_of(product) for product in rewriter.products):
