@@ -20,7 +20,7 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[onnx,dev]'
+		--constraint constraints.txt --editable '.[onnx,openvino,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

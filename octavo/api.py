@@ -99,6 +99,8 @@ def benchmark(
     data: DataSource | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
+    runtime: str | None = None,
+    baseline_runtime: str | None = None,
     trust: bool = False,
     reporter: Reporter | None = None,
 ) -> Benchmark:
@@ -113,12 +115,16 @@ def benchmark(
         data: where the inputs come from; None draws random ones.
         shapes: sizes of random inputs by name, the batch first; needed where dimensions are free.
         seed: of random inputs and of the confidence interval.
+        runtime: what runs `model`, where more than one can (`onnxruntime` or `openvino`); None is
+            what an artifact was measured with, else the first.
+        baseline_runtime: what runs `baseline`; None is what an artifact was measured with, else
+            what runs `model`.
         trust: accept files that can run code of their own.
         reporter: where to report to; None logs.
 
     Raises:
         UsageError: there are fewer cores than threads, the two have different inputs, `shapes`
-            do not fit them, or `seconds` is not above 0.
+            do not fit them, a runtime does not run its model, or `seconds` is not above 0.
         ModelError: a model cannot be read.
         ArtifactError: an artifact is damaged.
     """
@@ -131,20 +137,34 @@ def benchmark(
         data=data,
         shapes={name: tuple(sizes) for name, sizes in (shapes or {}).items()},
         seed=seed,
+        runtime=runtime,
+        baseline_runtime=baseline_runtime,
         trust=trust,
     )
     return run_benchmark(model, baseline, options, reporter or LogReporter())
 
 
-def explain(source: object, *, trust: bool = False) -> Explanation:
+def explain(
+    source: object,
+    *,
+    runtime: str | None = None,
+    trust: bool = False,
+    reporter: Reporter | None = None,
+) -> Explanation:
     """Tell, for every group, its precision, its share of the multiply-adds, and why.
 
     Args:
         source: an artifact folder (what executed, as audited when it was made), or an FP32 model
             (what `quantize` would ask for first).
+        runtime: another runtime than the artifact was made for: it is run there, on random numbers,
+            to see what executes; of an FP32 model, what `quantize` would ask of that runtime.
         trust: accept files that can run code of their own.
+        reporter: where to report to; None logs.
+
+    Raises:
+        UsageError: the runtime does not run it.
     """
-    return run_explain(source, trust=trust)
+    return run_explain(source, runtime, trust, reporter or LogReporter())
 
 
 def compare(
@@ -153,6 +173,7 @@ def compare(
     *,
     data: DataSource | None = None,
     samples: int = 16,
+    runtime: str | None = None,
     trust: bool = False,
     reporter: Reporter | None = None,
 ) -> Comparison:
@@ -164,13 +185,16 @@ def compare(
         data: where the inputs come from; None takes the data that the artifact was made with, and
             draws random ones, with a warning, where those cannot be opened.
         samples: how many samples.
+        runtime: what runs both; None is what the artifact was measured with.
         trust: accept files that can run code of their own.
         reporter: where to report to; None logs.
 
     Raises:
-        UsageError: the artifact was made from another model.
+        UsageError: the artifact was made from another model, or the runtime does not run it.
     """
-    return run_compare(fp32, str(artifact), data, samples, trust, reporter or LogReporter())
+    return run_compare(
+        fp32, str(artifact), data, samples, runtime, trust, reporter or LogReporter()
+    )
 
 
 def _text(given: object) -> str | None:

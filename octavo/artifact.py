@@ -29,7 +29,7 @@ class Manifest:
 
     Attributes:
         octavo: the version of Octavo that wrote it.
-        backend: the backend that reads `model/`.
+        backend: the backend that reads `model/`, the runtime that it was measured with.
         source: the float model's file name and sha256; the hash is None for an object in memory.
         fingerprint: the float model's `Graph.fingerprint`.
         plan: the format of every group.

@@ -265,6 +265,10 @@ def describe_backends(entries: Iterable[Entry], cpu: Cpu) -> tuple[BackendStatus
     )
 
 
+def _int8(entry: Entry, cpu: Cpu) -> str:
+    return ", ".join(filter(None, (int8_in_words(cpu), entry.int8)))
+
+
 def _describe_backend(
     entry: Entry, distributions: Mapping[str, Sequence[str]], cpu: Cpu
 ) -> BackendStatus:
@@ -276,5 +280,5 @@ def _describe_backend(
         versions={name: importlib.metadata.version(name) for name in names},
         missing=missing,
         install=entry.install if missing else (),
-        int8="nothing until it is installed" if missing else int8_in_words(cpu),
+        int8="nothing until it is installed" if missing else _int8(entry, cpu),
     )

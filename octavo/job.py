@@ -112,6 +112,11 @@ class QuantizeJob(Settings):
         description="Sizes of inputs of random data by name, the batch first; needed where "
         "dimensions are free.",
     )
+    runtime: Text | None = Field(
+        default=None,
+        description="What runs the model, where more than one can: onnxruntime or openvino for "
+        "ONNX; by default the first.",
+    )
     threads: int = Field(default=1, ge=1, description="Threads of one instance on the target.")
     calibration_samples: int | None = Field(
         default=None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from octavo.arrays import Array, Batch
 from octavo.artifact import Manifest, open_artifact
 from octavo.backends.base import Session
-from octavo.backends.registry import get_backend
+from octavo.backends.registry import get_backend, get_runtime
 from octavo.data.binding import Binder
 from octavo.model import Model, TensorSpec
 from octavo.target import Target
@@ -60,20 +60,28 @@ def ready(model: Model, threads: int, manifest: Manifest | None = None) -> Loade
     return LoadedModel(session, model.inputs, model.outputs, manifest)
 
 
-def load(folder: str | Path, *, threads: int | None = None, trust: bool = False) -> LoadedModel:
+def load(
+    folder: str | Path,
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    trust: bool = False,
+) -> LoadedModel:
     """Load an artifact, after checking that it is complete and unchanged.
 
     Args:
         folder: the artifact.
         threads: threads to run on; None uses what it was measured with.
+        runtime: what runs it, such as `openvino`; None uses what it was measured with.
         trust: accept files that can run code of their own.
 
     Raises:
         ArtifactError: it is missing, damaged, or of another schema version.
+        UsageError: the runtime does not run it.
         MissingFrameworkError: its framework is not installed.
         TrustError: it can run code of its own and `trust` is False.
     """
     artifact = open_artifact(Path(folder))
-    backend = get_backend(artifact.manifest.backend)
+    backend = get_runtime(artifact.manifest.backend, runtime)
     model = backend.restore(artifact.model_folder, trust=trust)
     return ready(model, threads or artifact.manifest.threads, artifact.manifest)

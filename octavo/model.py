@@ -44,6 +44,7 @@ class Model:
         outputs: what it makes.
         source: the file or folder it came from, None for an object in memory.
         optimize: False asks the runtime to run the operators as written, without rewriting them.
+        label: what reports call this form of the model; empty where there is nothing to say.
     """
 
     backend: str
@@ -52,3 +53,4 @@ class Model:
     outputs: tuple[TensorSpec, ...]
     source: Path | None = None
     optimize: bool = True
+    label: str = ""

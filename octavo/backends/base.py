@@ -206,7 +206,12 @@ class Backend(Protocol):
         ...
 
     def baselines(self, model: Model, target: Target) -> Mapping[str, Model]:
-        """Return the FP32 forms to be compared with: `default`, and the best compiled one."""
+        """Return the float forms to be compared with, by name.
+
+        `default` is what the runtime makes of the model when nobody asks for more, which may be a
+        shorter float than FP32: then its `Model.label` says so, and FP32 is another one. Beside it
+        is the best compiled form, where that is not the same.
+        """
         ...
 
     def save(self, model: Model, folder: Path) -> None:

@@ -24,6 +24,10 @@ class Entry:
         install: the exact shell lines that install them.
         suffixes: file endings it reads, to name it when its framework is missing.
         types: top-level modules of the objects it takes.
+        language: backends of one language read each other's models: each is a runtime for all of
+            them. The first of a language is the one that runs its models unless another is asked
+            for. By default a backend has a language of its own.
+        int8: what there is to say about its INT8 beside what the processor does, in plain words.
         hidden: it is for tests only, and no message to users names it.
     """
 
@@ -33,7 +37,14 @@ class Entry:
     install: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    language: str = ""
+    int8: str = ""
     hidden: bool = False
+
+    @property
+    def family(self) -> str:
+        """What backends that read each other's models have in common."""
+        return self.language or self.name
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -64,6 +75,17 @@ ENTRIES: dict[str, Entry] = {
             install=pip_lines("onnx"),
             suffixes=(".onnx",),
             types=("onnx", "onnx_ir"),
+            language="onnx",
+        ),
+        Entry(
+            name="openvino",
+            module="octavo.backends.openvino",
+            packages=("openvino", "onnx", "onnxruntime", "onnx_ir"),
+            install=pip_lines("openvino"),
+            suffixes=(".onnx",),
+            types=("onnx", "onnx_ir"),
+            language="onnx",
+            int8="static quantization only",
         ),
         Entry(
             name="reference",
@@ -103,27 +125,54 @@ def get_backend(name: str) -> Backend:
     return backend
 
 
+def runtimes(name: str) -> tuple[str, ...]:
+    """Return the names of the backends that run the models of the backend `name`, it included."""
+    family = ENTRIES[name].family if name in ENTRIES else name
+    return tuple(entry.name for entry in ENTRIES.values() if entry.family == family)
+
+
+def get_runtime(name: str, runtime: str | None) -> Backend:
+    """Return the backend called `runtime` for the models of the backend `name`; None: that itself.
+
+    Raises:
+        UsageError: it does not run those models, or does not exist; what does is named.
+        MissingFrameworkError: its framework is not installed.
+    """
+    if runtime is None or runtime == name:
+        return get_backend(name)
+    known = runtimes(name)
+    if runtime not in known:
+        raise UsageError(
+            f"no runtime {runtime!r} for this model; it runs in {', '.join(known)}"
+            f"{nearest(runtime, known)}"
+        )
+    return get_backend(runtime)
+
+
 def _claims(entry: Entry, source: object) -> bool:
     if isinstance(source, (str, Path)):
         return Path(source).suffix.lower() in entry.suffixes
     return type(source).__module__.split(".")[0] in entry.types
 
 
-def find_backend(source: object) -> Backend:
-    """Return the backend that can load `source`.
+def find_backend(source: object, runtime: str | None = None) -> Backend:
+    """Return the backend that can load `source`, the one called `runtime` where that is given.
 
     Raises:
         ModelError: `source` is missing, or no backend reads it.
+        UsageError: `runtime` does not run it.
         MissingFrameworkError: its framework is not installed.
     """
     if isinstance(source, (str, Path)) and not Path(source).exists():
         raise ModelError(f"no model at {str(source)!r}; expected an existing file or folder")
     candidates = [entry for entry in ENTRIES.values() if _claims(entry, source)]
-    for entry in candidates or _installed():
-        backend = get_backend(entry.name)
-        if candidates or backend.owns(source):
-            return backend
-    endings = ", ".join(suffix for entry in _shown() for suffix in entry.suffixes)
+    if candidates:
+        return get_runtime(candidates[0].name, runtime)
+    families = {entry.family: entry for entry in reversed(_installed())}
+    for entry in reversed(families.values()):
+        if get_backend(entry.name).owns(source):
+            return get_runtime(entry.name, runtime)
+    endings = ", ".join(dict.fromkeys(s for entry in _shown() for s in entry.suffixes))
     if not isinstance(source, (str, Path)):
         kind = type(source).__qualname__
         raise ModelError(f"no backend reads {kind}; expected a model file ({endings}) or object")

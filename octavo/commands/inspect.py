@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from octavo.commands.options import Data, Debug, Json, Trust, output
+from octavo.commands.options import Data, Debug, Json, Runtime, Trust, output
 
 
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
@@ -20,6 +20,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
 
 def explain(
     source: Annotated[str, typer.Argument(metavar="DIR|MODEL", help="An artifact or a model.")],
+    runtime: Runtime = None,
     trust: Trust = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -27,9 +28,11 @@ def explain(
     """Tell for every group its precision, its share of the multiply-adds, and why."""
     with output(as_json) as show:
         from octavo import api
+        from octavo.report.progress import ConsoleReporter
         from octavo.report.terminal import explain_table
 
-        show(api.explain(source, trust=trust).to_json(), explain_table)
+        result = api.explain(source, runtime=runtime, trust=trust, reporter=ConsoleReporter())
+        show(result.to_json(), explain_table)
 
 
 def compare(
@@ -37,6 +40,7 @@ def compare(
     artifact: Annotated[str, typer.Argument(metavar="DIR", help="The artifact.")],
     data: Data = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Samples to compare.")] = 16,
+    runtime: Runtime = None,
     trust: Trust = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -52,6 +56,7 @@ def compare(
             artifact,
             data=data,
             samples=samples,
+            runtime=runtime,
             trust=trust,
             reporter=ConsoleReporter(),
         )

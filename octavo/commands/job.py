@@ -166,6 +166,14 @@ def quantize(
             rich_help_panel=_PLAN,
         ),
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What runs the model: onnxruntime or openvino (the first).",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(metavar="N", help="Threads of one instance (1).", rich_help_panel=_RUN),
@@ -228,6 +236,7 @@ def quantize(
         float=float_ or None,
         int8=int8 or None,
         requantize=requantize,
+        runtime=runtime,
         threads=threads,
         batch_size=batch_size,
         benchmark_batch_size=benchmark_batch_size,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from octavo.commands.options import Data, Debug, Json, Shape, Trust, output, shapes_of
+from octavo.commands.options import Data, Debug, Json, Runtime, Shape, Trust, output, shapes_of
 
 
 def benchmark(
@@ -14,6 +14,11 @@ def benchmark(
     baseline: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Another form of it, to be measured in turns."),
+    ] = None,
+    runtime: Runtime = None,
+    baseline_runtime: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What runs the baseline (its own, or MODEL's)."),
     ] = None,
     threads: Annotated[
         int | None,
@@ -45,6 +50,8 @@ def benchmark(
         result = api.benchmark(
             model,
             baseline=baseline,
+            runtime=runtime,
+            baseline_runtime=baseline_runtime,
             threads=threads,
             batch_size=batch_size,
             seconds=seconds,

@@ -25,6 +25,12 @@ Debug: TypeAlias = Annotated[
 Trust: TypeAlias = Annotated[
     bool, typer.Option("--trust", help="Accept files that can run code of their own.")
 ]
+Runtime: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="What runs it: onnxruntime or openvino (what it was made for)."
+    ),
+]
 Data: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="SPEC", help="Inputs: digits:N, images:DIR, npz:FILE_OR_DIR, a path."),

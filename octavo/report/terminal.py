@@ -25,7 +25,8 @@ def quantize_table(result: Row) -> Table:
     accuracy, throughput = result["accuracy"], result["throughput"]
     table.add_row(*_accuracy_row(accuracy, result))
     if throughput:
-        table.add_row(*_throughput_row(throughput))
+        for row in _throughput_rows(throughput):
+            table.add_row(*row)
         threads = throughput["cores_per_instance"]
         plural = "s" if threads > 1 else ""
         conditions = f"{threads} thread{plural}, batch {throughput['batch_size']}"
@@ -58,15 +59,25 @@ def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
     )
 
 
-def _throughput_row(throughput: Row) -> tuple[str, str, str, str]:
-    low, high = throughput["ratio_ci95"]
+def _throughput_rows(throughput: Row) -> list[tuple[str, str, str, str]]:
+    """Return a row for the default baseline and one for each other."""
+    others = throughput.get("baselines", {}).values()
     noise = " (noisy)" if throughput["noise"] else ""
-    return (
-        "samples/s",
-        f"{throughput['fp32']:.1f}",
-        f"{throughput['int8']:.1f}",
-        f"{throughput['ratio']:.2f}x ({low:.2f} to {high:.2f}){noise}",
-    )
+    return [
+        (
+            "samples/s" if one is throughput else "",
+            f"{one['fp32']:.1f}",
+            f"{throughput['int8']:.1f}" if one is throughput else "",
+            f"{_over(one, alone=not others)}{noise}",
+        )
+        for one in (throughput, *others)
+    ]
+
+
+def _over(measured: Row, *, alone: bool) -> str:
+    low, high = measured["ratio_ci95"]
+    over = "" if alone else f" over {measured['baseline']}"
+    return f"{measured['ratio']:.2f}x ({low:.2f} to {high:.2f}){over}"
 
 
 def benchmark_table(result: Row) -> Table:

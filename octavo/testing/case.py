@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -30,11 +31,14 @@ class Tolerances:
         steps: the most that a quantized value may differ, in steps of its scale.
         exact: the least share of quantized values that do not differ.
         margin: how much nearer the built model is to its oracle than the float model is, in dB.
+        baseline: the least SQNR of a baseline to the float model, in dB, where a runtime computes
+            in a shorter float by default; infinite where they may differ by rounding alone.
     """
 
     steps: float = 1.0
     exact: float = 0.95
     margin: float = 6.0
+    baseline: float = math.inf
 
 
 class Recorder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from octavo.model import TensorSpec
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, sized
 from octavo.workflow.drawn import draw
-from octavo.workflow.opened import Opened, open_any
+from octavo.workflow.opened import Opened, names_artifact, open_any
 from octavo.workflow.reporter import Reporter
 
 
@@ -46,6 +46,10 @@ class BenchmarkOptions:
         seed: of random inputs and of the bootstrap.
         trust: accept files that can run code of their own.
         shapes: of random inputs by name, with the sample axis.
+        runtime: what runs the model; None is what an artifact was measured with, else the first
+            that can.
+        baseline_runtime: what runs the baseline; None is what an artifact was measured with, else
+            what runs the model.
     """
 
     threads: int | None = None
@@ -55,16 +59,19 @@ class BenchmarkOptions:
     seed: int = 0
     trust: bool = False
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    runtime: str | None = None
+    baseline_runtime: str | None = None
 
 
 def run_benchmark(
     source: object, baseline: object | None, options: BenchmarkOptions, reporter: Reporter
 ) -> Benchmark:
     """Measure a model; see `octavo.benchmark`."""
-    model = open_any(source, trust=options.trust)
-    other = None if baseline is None else open_any(baseline, trust=options.trust)
+    model = open_any(source, trust=options.trust, runtime=options.runtime)
+    other = None if baseline is None else _open_baseline(baseline, model, options)
     if other is not None:
         _check_same_inputs(model, other)
+        model, other = _told_apart(model, other)
     batch = _batch(model.model.inputs, options)
     target = Target(threads=_threads(options, model, other))
     with (
@@ -82,6 +89,24 @@ def run_benchmark(
             against, reference, batch, target, seconds=options.seconds, seed=options.seed
         )
         return Benchmark(pair)
+
+
+def _open_baseline(baseline: object, model: Opened, options: BenchmarkOptions) -> Opened:
+    runtime = options.baseline_runtime
+    if runtime is None and not names_artifact(baseline):
+        runtime = model.backend.name
+    return open_any(baseline, trust=options.trust, runtime=runtime)
+
+
+def _told_apart(model: Opened, baseline: Opened) -> tuple[Opened, Opened]:
+    """Return both, their runtimes in their labels where those differ."""
+    names = [one.backend.name for one in (model, baseline)]
+    if len(set(names)) < len(names):
+        return model, baseline
+    return (
+        replace(model, label=f"{model.label} ({names[0]})"),
+        replace(baseline, label=f"{baseline.label} ({names[1]})"),
+    )
 
 
 def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:

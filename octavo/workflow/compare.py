@@ -19,13 +19,13 @@ from octavo.errors import OctavoError, UsageError
 from octavo.model import Model
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, full_batches
-from octavo.workflow.drawn import draw
 from octavo.workflow.opened import (
     Opened,
     require_artifact,
     require_float,
     without_quantization,
 )
+from octavo.workflow.reaudit import drawn_again
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting, describe
 
@@ -117,12 +117,13 @@ def run_compare(
     artifact: str,
     data: DataSource | None,
     samples: int,
+    runtime: str | None,
     trust: bool,
     reporter: Reporter,
 ) -> Comparison:
     """Compare an FP32 model with an artifact made from it; see `octavo.compare`."""
-    original = require_float(fp32, trust=trust)
-    opened, made = require_artifact(artifact, trust=trust)
+    opened, made = require_artifact(artifact, trust=trust, runtime=runtime)
+    original = require_float(fp32, trust=trust, runtime=opened.backend.name)
     if made.manifest.job.get("requantize"):
         float_form = without_quantization(original.backend, original.model)
         original = replace(original, model=float_form)
@@ -134,10 +135,20 @@ def run_compare(
             f"named {made.manifest.source['name']!r} of other content; give that model"
         )
     energies = _measure(setting, original.backend, opened.model, dataset, reporter)
-    executed = {str(row["id"]): str(row["executed"]) for row in made.manifest.groups}
+    executed = _executed(setting, opened, made.manifest)
     rows = [_difference(setting, name, energy, executed) for name, energy in energies.items()]
     rows.sort(key=lambda row: math.inf if row.sqnr_db is None else row.sqnr_db)
     return Comparison(rows, dataset.size or samples, dataset.name)
+
+
+def _executed(setting: Setting, opened: Opened, manifest: Manifest) -> dict[str, str]:
+    """Return the precision of every group, read back again where the runtime is another one."""
+    if not opened.moved:
+        return {str(row["id"]): str(row["executed"]) for row in manifest.groups}
+    audits = opened.backend.audit(
+        setting.model, manifest.plan, opened.model, setting.sample, setting.target
+    )
+    return {audit.group: audit.executed for audit in audits}
 
 
 def _dataset(
@@ -155,9 +166,7 @@ def _dataset(
         except OctavoError as error:
             reporter.say(f"the {role} data of the artifact cannot be opened: {error}")
     reporter.warn("no data: the models are compared on random numbers; give --data")
-    recorded_shapes = manifest.job.get("shapes") or {}
-    shapes = {name: tuple(shape) for name, shape in recorded_shapes.items()}
-    return draw(inputs, samples, 0, shapes)
+    return drawn_again(inputs, samples, manifest)
 
 
 def _is_plain(source: str) -> bool:
@@ -182,12 +191,16 @@ def _measure(
         if setting.graph.tensors[name].dtype == "float32"
     ]
     energies = {name: _Energy() for name in tensors}
+    models = (setting.model, int8)
+    sessions = [backend.open(model, setting.work) for model in models]
     with reporter.track("comparing", dataset.size) as advance:
         for batch in full_batches(dataset, BATCH_SIZE, setting.fixed):
-            expected = _captured(backend, setting.model, tensors, batch.inputs, setting.work)
-            actual = _captured(backend, int8, tensors, batch.inputs, setting.work)
-            for name in tensors:
-                energies[name].add(expected[name], actual[name])
+            inner = [_captured(backend, m, tensors, batch.inputs, setting.work) for m in models]
+            # what a runtime returns is not always what it shows of its inside
+            outputs = [session.run(batch.inputs) for session in sessions]
+            for name, energy in energies.items():
+                expected, actual = outputs if name in outputs[0] else inner
+                energy.add(expected[name], actual[name])
             advance(batch.samples)
     return energies
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from octavo.artifact import Artifact
 from octavo.data import random_dataset
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates, float_reasons
 from octavo.workflow.batches import fixed_batch
 from octavo.workflow.opened import Opened, open_any
+from octavo.workflow.reaudit import audit_again
+from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import describe
 from octavo.workflow.trial import group_rows
 
@@ -21,8 +24,8 @@ class Explanation:
 
     Attributes:
         source: the model.
-        basis: `audit`: read back from the runtime when the artifact was made; `plan`: what
-            `quantize` would ask for.
+        basis: `audit`: read back from the runtime, when the artifact was made or, in another
+            runtime, just now; `plan`: what `quantize` would ask for.
         groups: one row per group, in the model's order.
     """
 
@@ -46,12 +49,24 @@ class Explanation:
         }
 
 
-def run_explain(source: object, *, trust: bool) -> Explanation:
+def run_explain(
+    source: object, runtime: str | None, trust: bool, reporter: Reporter
+) -> Explanation:
     """Explain an artifact or an FP32 model; see `octavo.explain`."""
-    opened = open_any(source, trust=trust)
+    opened = open_any(source, trust=trust, runtime=runtime)
     if opened.artifact is not None:
-        return Explanation(opened.label, "audit", opened.artifact.manifest.groups)
+        return Explanation(opened.label, "audit", _executed(opened, opened.artifact, reporter))
     return Explanation(opened.label, "plan", _planned(opened))
+
+
+def _executed(
+    opened: Opened, artifact: Artifact, reporter: Reporter
+) -> Sequence[Mapping[str, Any]]:
+    manifest = artifact.manifest
+    if not opened.moved:
+        return manifest.groups
+    reporter.say(f"made for {manifest.backend}: running it in {opened.backend.name} on random data")
+    return audit_again(opened, manifest)
 
 
 def _planned(opened: Opened) -> list[dict[str, Any]]:

@@ -53,10 +53,14 @@ class Throughput:
         return list(dict.fromkeys(reasons))
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready form; the ratios to other baselines are under `baselines`."""
+        """Return a JSON-ready form; the ratios to other baselines are under `baselines`.
+
+        `baseline` says what the float model ran as: FP32, unless the runtime's default is shorter.
+        """
         main = self.pairs["default"]
         others = {
             name: {
+                "baseline": pair.baseline.label,
                 "fp32": pair.baseline.throughput,
                 "ratio": pair.ratio,
                 "ratio_ci95": list(pair.ratio_ci95),
@@ -65,6 +69,7 @@ class Throughput:
             if name != "default"
         }
         return {
+            "baseline": main.baseline.label,
             "fp32": main.baseline.throughput,
             "int8": main.candidate.throughput,
             "ratio": main.ratio,
@@ -83,7 +88,7 @@ def save_baselines(setting: Setting, place: Path, trust: bool) -> dict[str, Mode
         setting.backend.baselines(setting.model, setting.target)
     )
     return {
-        name: save_model(setting, model, place / f"fp32-{name}", f"FP32 {name}", trust)
+        name: save_model(setting, model, place / f"fp32-{name}", model.label or "FP32", trust)
         for name, model in forms.items()
     }
 
@@ -115,7 +120,7 @@ def measure_against(
     """
     pairs = {}
     for name, baseline in baselines.items():
-        against = "" if len(baselines) == 1 else f" against FP32 {name}"
+        against = "" if len(baselines) == 1 else f" against {baseline.label}"
         title = f"measuring{against} for up to {seconds:g} s"
         with reporter.track(title, None):
             pairs[name] = measure_pair(

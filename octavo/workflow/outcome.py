@@ -22,7 +22,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     """
     best = outcome.best
     if best is None:
-        return f"{_nothing(job, graph)}: the float model was kept"
+        why = f"no plan runs ({outcome.refused})" if outcome.refused else _nothing(job, graph)
+        return f"{why}: the float model was kept"
     name = best.candidate.name
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
         return (

@@ -92,7 +92,7 @@ def load_source(job: QuantizeJob, given: Given) -> tuple[Backend, Model]:
     """Load the model that a job names or that Python gave.
 
     Raises:
-        UsageError: there is neither, or it is an artifact.
+        UsageError: there is neither, it is an artifact, or the runtime does not run it.
         ModelError: it cannot be read.
     """
     source = job.source if given.model is None else given.model
@@ -100,7 +100,7 @@ def load_source(job: QuantizeJob, given: Given) -> tuple[Backend, Model]:
         raise UsageError("no model was given; name a file, or set 'source' in the job file")
     if isinstance(source, str) and is_artifact(Path(source)):
         raise UsageError(f"{source!r} is an artifact already; give the FP32 model it was made from")
-    backend = find_backend(source)
+    backend = find_backend(source, job.runtime)
     return backend, backend.load(source, trust=job.trust)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from octavo.bench import ModelRef
-from octavo.errors import DataError, ExitCode, NonFiniteError
+from octavo.errors import DataError, ExitCode, ModelError, NonFiniteError
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
 from octavo.model import Model
@@ -78,18 +78,20 @@ class Outcome:
         best: the trial that was kept; None when there was nothing to quantize.
         trials: one row per plan that was tried.
         exit_code: done, tolerance not reached, or not faster.
+        refused: why the runtime refused every plan; None where it ran one.
     """
 
     best: Trial | None
     trials: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     exit_code: ExitCode = ExitCode.NOT_FASTER
+    refused: str | None = None
 
 
 def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: Judge) -> Outcome:
     """Try plans in turn and stop at the first that is within the tolerance and faster.
 
     A plan that only has other ranges than one that was accurate and not faster is passed over: it
-    executes the same kernels.
+    executes the same kernels. So is one that the runtime refused.
 
     Args:
         plans: in the order in which to try them.
@@ -97,19 +99,26 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
         judge_by: what they are judged by.
     """
     trials: list[Trial] = []
-    slow: list[Mapping[str, Any]] = []
+    passed: list[Mapping[str, Any]] = []
+    refused: str | None = None
     for candidate in plans:
-        if candidate.plan.formats in slow:
+        if candidate.plan.formats in passed:
             continue
-        trial = _try(candidate, statistics, judge_by)
+        try:
+            trial = _try(candidate, statistics, judge_by)
+        except ModelError as error:  # of the runtime: `build` refuses no plan that was made for it
+            refused = str(error)
+            judge_by.reporter.warn(f"{candidate.name}: {refused}")
+            passed.append(candidate.plan.formats)
+            continue
         if trial.accuracy.reached:
             trial = trial.measured(judge_by.measure(trial))
         trials.append(trial)
         if trial.good:
             break
         if trial.accuracy.reached:
-            slow.append(candidate.plan.formats)
-    return _outcome(trials, judge_by)
+            passed.append(candidate.plan.formats)
+    return _outcome(trials, judge_by) if trials else Outcome(None, refused=refused)
 
 
 def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
@@ -118,8 +127,6 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     A plan that is accurate because it quantizes next to nothing does not hide that another one
     missed the tolerance.
     """
-    if not trials:
-        return Outcome(None)
     good = [trial for trial in trials if trial.good]
     missed = [trial for trial in trials if not trial.accuracy.reached]
     best = max(good or missed or trials, key=lambda trial: trial.merit)

@@ -7,9 +7,9 @@ import pytest
 
 from octavo.backends.base import Backend
 from octavo.backends.registry import ENTRIES, get_backend
-from octavo.testing import BackendContract, Network
+from octavo.testing import BackendContract, Network, Tolerances
 
-KNOWN = ("reference", "onnxruntime")
+KNOWN = ("reference", "onnxruntime", "openvino")
 SELECTED = os.environ.get("OCTAVO_TEST_BACKENDS", ",".join(KNOWN)).split(",")
 
 if unknown := set(SELECTED) - set(KNOWN):
@@ -35,6 +35,19 @@ class TestReference(BackendContract):
 class TestOnnxRuntime(BackendContract):
     def backend(self) -> Backend:
         return get_backend("onnxruntime")
+
+    def source(self, network: Network, folder: Path) -> object:
+        from octavo.backends.onnxruntime.testing import source
+
+        return source(network)
+
+
+@selected("openvino")
+class TestOpenVino(BackendContract):
+    tolerances = Tolerances(baseline=35)  # by default it computes float in BF16 where it can
+
+    def backend(self) -> Backend:
+        return get_backend("openvino")
 
     def source(self, network: Network, folder: Path) -> object:
         from octavo.backends.onnxruntime.testing import source

@@ -1,0 +1,53 @@
+"""What the groups of a model really execute, and what it costs, from OpenVINO's runtime graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from octavo.arrays import Batch
+from octavo.backends.base import Audit, KernelTime
+from octavo.backends.openvino.executed import Executed
+from octavo.backends.openvino.kernels import profile_session
+from octavo.graph import Graph, Group
+from octavo.model import Model
+from octavo.plan import Compute, Format, Plan
+from octavo.target import Target
+
+PROFILE_RUNS = 20
+
+
+def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
+    """Tell what every group executed; `Backend.audit`."""
+    executed = Executed(graph, built, profile_session(built, batch, target, runs=1))
+    return [_audit(group, plan.format(group.id), executed) for group in graph.groups]
+
+
+def profile(graph: Graph, built: Model, batch: Batch, target: Target) -> list[KernelTime]:
+    """Time every kernel that does something; `Backend.profile`."""
+    executed = Executed(graph, built, profile_session(built, batch, target, PROFILE_RUNS))
+    return [
+        KernelTime(kernel.kind, executed.groups_of(kernel), kernel.seconds)
+        for kernel in executed.kernels.values()
+        if kernel.seconds
+    ]
+
+
+def _audit(group: Group, requested: Format, executed: Executed) -> Audit:
+    compute = executed.compute(group)
+    kinds = tuple(kernel.kind for kernel in executed.of(group))
+    return Audit(
+        group=group.id,
+        requested=requested,
+        executed=compute,
+        kernels=kinds,
+        reason=None if compute == requested.compute else _reason(requested, compute, kinds),
+    )
+
+
+def _reason(requested: Format, executed: Compute, kinds: Sequence[str]) -> str:
+    names = ", ".join(dict.fromkeys(kinds)) or "nothing of its own"
+    if executed == "bf16":
+        return f"OpenVINO ran {names} in BF16, which it takes by default on this processor"
+    if requested.is_float:
+        return f"OpenVINO moved a quantizer across it and ran {names} on integers"
+    return f"OpenVINO ran {names} in {executed} where {requested.compute} was asked for"
