@@ -8,11 +8,12 @@ the kernel holds the quantizer of the value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from octavo.backends.onnxruntime.load import native
 from octavo.backends.openvino.assign import MATRIX_KERNELS, MULTIPLYING, Assignment
 from octavo.backends.openvino.kernels import Edge, Kernel
-from octavo.backends.openvino.owners import quantized_by
+from octavo.backends.openvino.quantizers import Quantizers
 from octavo.graph import Graph, Group
 from octavo.model import Model
 from octavo.plan import Compute
@@ -30,8 +31,7 @@ class Executed:
         self.kernels = {kernel.name: kernel for kernel in kernels}
         self._graph = graph
         self._assigned = Assignment(graph, nodes, self.kernels)
-        names = [str(node.name) for node in nodes if node.op_type == "QuantizeLinear"]
-        self._quantized = {quantized_by(name) for name in names}
+        self._quantizers = Quantizers.of(nodes)
 
     def of(self, group: Group) -> tuple[Kernel, ...]:
         """Return the kernels that computed a group, in their order."""
@@ -68,9 +68,8 @@ class Executed:
 
     def _is_left_out(self, group: Group) -> bool:
         """Return whether the quantizer of its output computed a group, which has no operator."""
-        return group.id not in self._assigned.written and bool(
-            self._quantized.intersection(group.outputs)
-        )
+        rounded = set[str]().union(*self._quantizers.tensors.values())
+        return group.id not in self._assigned.written and bool(rounded & set(group.outputs))
 
     def _product(self, group: Group, kernel: Kernel) -> Compute | None:
         """Return the compute of a product; None where it multiplied floats."""
@@ -102,7 +101,7 @@ class Executed:
         """Return whether a tensor is integers where a kernel reads it."""
         if self._is_quantized_inside(tensor, kernel):
             return True
-        producer = self._graph.producer.get(tensor)
+        producer = self._producer(tensor)
         if producer is not None and producer.id in self.groups_of(kernel):
             moves = producer.kind == "move"
             return moves and all(self._reads_integers(name, kernel) for name in producer.inputs)
@@ -113,7 +112,7 @@ class Executed:
         """Return whether a tensor is integers when it leaves the group that makes it."""
         if self._is_quantized_inside(tensor, kernel):
             return True
-        readers = self._graph.consumers.get(tensor, ())
+        readers = self._readers(tensor)
         inside = [reader for reader in readers if reader.id in self.groups_of(kernel)]
         if readers and len(inside) == len(readers):  # folded into an integer product behind it
             return all(r.kind in MULTIPLYING and self._product(r, kernel) for r in inside)
@@ -121,7 +120,29 @@ class Executed:
 
     def _is_quantized_inside(self, tensor: str, kernel: Kernel) -> bool:
         layers = self._assigned.layers[kernel.name]
-        return tensor.removesuffix(".float") in map(quantized_by, layers)
+        return any(self._quantizers.rounds(layer, tensor) for layer in layers)
+
+    def _producer(self, tensor: str) -> Group | None:
+        """Return the group that makes a tensor, before it is quantized.
+
+        The described model may be the built one itself, where the float model is not at hand.
+        """
+        found = self._graph.producer.get(tensor)
+        if found is None or found.id in self._quantizers.dequantizers:
+            return self._graph.producer.get(self._quantizers.source(tensor))
+        return found
+
+    def _readers(self, tensor: str) -> list[Group]:
+        """Return the groups that read a tensor, or what is dequantized from it."""
+        return self._read_by.get(self._quantizers.source(tensor), [])
+
+    @cached_property
+    def _read_by(self) -> dict[str, list[Group]]:
+        found: dict[str, list[Group]] = {}
+        for name, groups in self._graph.consumers.items():
+            readers = [group for group in groups if group.id not in self._quantizers.tensors]
+            found.setdefault(self._quantizers.source(name), []).extend(readers)
+        return found
 
     def _data(self, kernel: Kernel) -> list[Edge]:
         """Return what a kernel reads but constants."""
@@ -129,11 +150,11 @@ class Executed:
 
     def _leads_to(self, edge: Edge, tensor: str) -> bool:
         """Return whether what comes in at an edge was made from a tensor, and by no other group."""
-        producer = self._graph.producer.get(tensor)
+        producer = self._producer(tensor)
         groups = self.groups_of(self.kernels[edge.kernel])
         if groups:
             return producer is not None and producer.id in groups
         above = self._data(self.kernels[edge.kernel])
         if not above:
-            return producer is None and edge.kernel == tensor
+            return producer is None and edge.kernel == self._quantizers.source(tensor)
         return any(self._leads_to(other, tensor) for other in above)

@@ -68,16 +68,6 @@ def _spellings(layer: str) -> Iterator[str]:
         yield layer
 
 
-_QUANTIZER = re.compile(r"(\.again)?(\.s\d+)?\.quantized(_\d+)?$")
-"""What the rewriter appends to the name of a tensor to name its quantizer; `_1` is OpenVINO's."""
-
-
-def quantized_by(layer: str) -> str | None:
-    """Return the name of the tensor that a layer quantizes, None where it is no quantizer."""
-    tensor = _QUANTIZER.sub("", layer)
-    return tensor if tensor != layer else None
-
-
 def joined(layers: tuple[str, ...], known: frozenset[str]) -> tuple[str, ...]:
     """Return names of layers that OpenVINO joined by commas, put together where they hold some.
 
