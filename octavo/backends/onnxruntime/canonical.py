@@ -66,8 +66,8 @@ def respell(model: ir.Model) -> None:
     writer = Writer(model.graph)
     for step in _SPELLINGS:
         step(writer)
+        common.RemoveUnusedNodesPass()(model)  # else values seem to have more readers
     model.graph.sort()
-    common.RemoveUnusedNodesPass()(model)
     _infer_shapes(model)
 
 
@@ -81,6 +81,7 @@ def _fold(writer: Writer) -> None:
 
 _SPELLINGS: tuple[Callable[[Writer], None], ...] = (
     simplify_arithmetic,
+    merge_saturations,
     simplify_products,
     average_globally,
     take_up_padding,

@@ -49,18 +49,13 @@ def _bound(writer: Writer, node: ir.Node) -> None:
     if len(node.inputs) != 2:
         return
     for index, value in enumerate(node.inputs):
-        other = node.inputs[1 - index]
-        bound = scalar(value)
-        if (
-            bound is None
-            or other is None
-            or constant_shape(other) is not None
-            or _widens(value, other)
-        ):
+        other, bound = node.inputs[1 - index], scalar(value)
+        if bound is None or other is None or constant_shape(other) is not None:
             continue
-        limit = writer.number(f"{node.name}.bound", bound)
-        limits = [limit] if node.op_type == "Max" else [None, limit]
-        return rewire(node, "Clip", [other, *limits])
+        if not _widens(value, other):
+            bounds = (bound, np.inf) if node.op_type == "Max" else (-np.inf, bound)
+            _saturate(writer, node, other, *bounds)
+        return
 
 
 def _widens(value: ir.Value | None, other: ir.Value) -> bool:
