@@ -105,7 +105,7 @@ def _is_dequantized(value: ir.Value | None) -> bool:
 def spread_slopes(writer: Writer) -> None:
     """Write a PRelu with a constant slope per channel as max(x, 0) - slope * max(-x, 0).
 
-    ONNX Runtime's PRelu takes 1.8 ms for 64 channels of 56x56, these four 0.3.
+    ONNX Runtime's PRelu takes 1.1 ms for 64 channels of 56x56, these five 0.4.
     """
     for node in list(writer.graph):
         slope = constant(node.inputs[1]) if node.op_type == "PRelu" and not node.domain else None

@@ -189,3 +189,84 @@ class TestFloatBetweenIntegers:
         case = static_case(b.ending(x, image=["batch", 3, 8, 8]), images(), "last")
 
         assert "Sum" not in [node.op_type for node in case.nodes]
+
+
+def alternating(b, x):
+    mask = b.weight("mask", np.arange(8) % 2 == 0)
+    return b.node("Where", [mask, x, b.weight("zero", np.float32(0))], "op")
+
+
+SLOWER = {
+    "QLinearSoftmax": lambda b, x: b.node("Softmax", [x], "op", axis=1),
+    "QLinearWhere": alternating,
+    "QLinearAveragePool": lambda b, x: b.node(
+        "AveragePool", [x], "op", kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+    ),
+}
+
+
+class TestFloatKernels:
+    """ONNX Runtime has integer kernels that are slower than to dequantize and quantize."""
+
+    @staticmethod
+    def between_convolutions(write):
+        b = Builder()
+        x = write(b, b.conv("image", "first", 3, 8))
+        return static_case(b.ending(b.conv(x, "last", 8, 4), image=["batch", 3, 8, 8]), images())
+
+    @pytest.mark.parametrize("kernel", SLOWER)
+    def test_they_are_not_taken(self, kernel):
+        case = self.between_convolutions(SLOWER[kernel])
+
+        assert case.audit["op"].executed == "fp32"
+        assert kernel not in optimized(case.built)
+        assert {case.audit[name].executed for name in ("first", "last")} == {"int8"}
+        assert case.reference_sqnr("last_out") >= 40
+
+    @pytest.mark.parametrize("kernel", SLOWER)
+    def test_onnx_runtime_would_take_them(self, kernel, monkeypatch):
+        monkeypatch.setattr("octavo.backends.onnxruntime.mend.keep_float_kernels", lambda w: None)
+
+        assert kernel in optimized(self.between_convolutions(SLOWER[kernel]).built)
+
+    def classes(self):
+        b = Builder()
+        x = b.node("ArgMax", [b.conv("image", "first", 3, 8)], "op", axis=1)
+        return static_case(b.ending(x, image=["batch", 3, 8, 8]), images())
+
+    def test_the_largest_is_found_among_floats(self):
+        case = self.classes()
+        found = BACKEND.audit(case.model, case.plan, case.built, case.batch, TARGET)
+
+        assert {entry.group: entry.executed for entry in found} == {"first": "int8", "op": "fp32"}
+        assert optimized(case.built)[-2:] == ["Sum", "ArgMax"]
+        np.testing.assert_array_equal(case.int8_outputs["op_out"], case.reference_outputs["op_out"])
+
+    def test_onnx_runtime_would_find_it_among_integers(self, monkeypatch):
+        monkeypatch.setattr("octavo.backends.onnxruntime.mend.keep_float_kernels", lambda w: None)
+
+        kinds = optimized(self.classes().built)
+
+        assert "ArgMax" in kinds
+        assert "DequantizeLinear" not in kinds
+
+
+class TestSlopes:
+    @staticmethod
+    def case(shape):
+        b = Builder()
+        x = b.node("PRelu", [b.conv("image", "first", 3, 8), b.random("slope", *shape)], "op")
+        return static_case(b.ending(b.conv(x, "last", 8, 4), image=["batch", 3, 8, 8]), images())
+
+    @pytest.mark.parametrize("shape", [(8, 1, 1), (8,), (8, 8, 8)])
+    def test_a_slope_per_channel_is_written_from_fast_operators(self, shape):
+        case = self.case(shape)
+
+        assert "PRelu" not in optimized(case.built)
+        assert case.audit["op"].executed == "fp32"
+        assert case.reference_sqnr("last_out") >= 60
+
+    def test_a_float_model_keeps_it(self):
+        case = self.case((8, 1, 1))
+
+        assert "PRelu" in optimized(BACKEND.build(case.model, Plan(), {}, TARGET))

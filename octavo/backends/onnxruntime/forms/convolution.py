@@ -17,8 +17,9 @@ FULL_GROUP = 32  # input channels a group; the kernel works on few at a time bad
 def write_convolution(writer: Writer, node: ir.Node, output: Quantization) -> None:
     """Merge small groups into larger ones.
 
-    A grouped 3x3 convolution of 128 channels in 32 groups on 56x56 takes 13.3 ms, 3.0 when eight
-    groups are one with zeros between them, and 3.2 in float.
+    A grouped 3x3 convolution of 128 channels in 32 groups on 56x56 takes 4.5 ms, 1.5 when eight
+    groups are one with zeros between them, and 1.3 in float; of 256 channels on 28x28 1.3, 0.8 and
+    0.9.
     """
     shape = constant_shape(node.inputs[1])
     groups = node.attributes.get_int("group", 1)

@@ -32,8 +32,8 @@ def unequal_windows(node: ir.Node) -> str | None:
 def write_average(writer: Writer, node: ir.Node, output: Quantization) -> None:
     """Write an AveragePool as a convolution with one weight of 1 for every value of a window.
 
-    ONNX Runtime's QLinearAveragePool takes 5 to 15 times as long (2.65 ms against 0.17 for a 3x3
-    window on 192 channels of 35x35).
+    Between two convolutions, a 3x3 window on 192 channels of 35x35 adds 1.2 ms as
+    QLinearAveragePool, 0.5 in float with its borders, 0.02 so.
     """
     channels = (sizes(node.inputs[0]) or (None, None))[1]
     if channels is None:

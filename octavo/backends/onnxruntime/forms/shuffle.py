@@ -1,8 +1,8 @@
 """Moving channels into space, in the layout that ONNX Runtime convolves integers in.
 
 There the channels of one position lie side by side, and whole runs of them move at once. A
-DepthToSpace is changed into the channels-first layout and back, and moves single bytes: 1.2 ms
-against 0.2 for 256 channels of 32x32.
+DepthToSpace is changed into the channels-first layout and back, and moves single bytes: 0.45 ms
+against 0.05 for 256 channels of 32x32.
 """
 
 from __future__ import annotations
