@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx_case import BACKEND, TARGET, Case, planned_case, run, run_canonical
 from random_networks import networks
@@ -31,6 +31,18 @@ def cases(draw: st.DrawFn) -> Case:
         if (chosen := draw(st.sampled_from(choices))) is not None:
             formats[group.id] = chosen
     return Case(model, Plan(formats), drawn.batch)
+
+
+@st.composite
+def single_groups(draw: st.DrawFn) -> Case:
+    """Draw a network and a plan that quantizes one of its groups."""
+    drawn = draw(networks())
+    model = BACKEND.load(drawn.proto)
+    groups = BACKEND.graph(model, TARGET).groups
+    choices = [(group.id, wanted) for group in groups for wanted in group.formats]
+    assume(choices)
+    name, wanted = draw(st.sampled_from(choices))
+    return Case(model, Plan({name: wanted}), drawn.batch)
 
 
 def computing(case):
@@ -66,6 +78,17 @@ def check_initial_plan(drawn, approach, per_channel):
     check_outputs(case)
 
 
+def check_one_group(case):
+    """Check that one quantized group alone leaves the network close to float.
+
+    The reference has the same forms as the INT8 model, so that only this finds a wrong one. An
+    error counts as small beside values of a tenth, as those of x minus its quantized form.
+    """
+    for name, expected in case.float_outputs.items():
+        error = np.linalg.norm(case.int8_outputs[name] - expected)
+        assert error < 0.2 * max(np.linalg.norm(expected), 0.1 * expected.size**0.5)
+
+
 def check_canonical(drawn):
     model, batch = BACKEND.load(drawn.proto), drawn.batch
 
@@ -91,6 +114,12 @@ def test_an_initial_plan_is_its_reference_and_executes(drawn, approach, per_chan
 
 
 @quick(40)
+@given(single_groups())
+def test_one_group_alone_is_close_to_float(case):
+    check_one_group(case)
+
+
+@quick(40)
 @given(networks())
 def test_the_canonical_form_computes_the_same(drawn):
     check_canonical(drawn)
@@ -108,6 +137,13 @@ def test_any_plan_at_length(case):
 @given(*plans)
 def test_an_initial_plan_at_length(drawn, approach, per_channel):
     check_initial_plan(drawn, approach, per_channel)
+
+
+@pytest.mark.slow
+@settings(max_examples=LONG, deadline=None, suppress_health_check=LARGE)
+@given(single_groups())
+def test_one_group_at_length(case):
+    check_one_group(case)
 
 
 @pytest.mark.slow
