@@ -21,6 +21,7 @@ from octavo.backends.onnxruntime.passes.convolutions import (
     shuffle_by_rows,
     take_up_padding,
 )
+from octavo.backends.onnxruntime.passes.einsum import multiply_einsums
 from octavo.backends.onnxruntime.passes.hard import (
     fold_hard_sigmoids,
     recognize_hard_activations,
@@ -82,6 +83,7 @@ def _fold(writer: Writer) -> None:
 _SPELLINGS: tuple[Callable[[Writer], None], ...] = (
     simplify_arithmetic,
     merge_saturations,
+    multiply_einsums,
     simplify_products,
     average_globally,
     take_up_padding,

@@ -189,6 +189,12 @@ PRODUCTS: dict[str, Write] = {
     "matmul of two tensors": by_itself,
     "matmul with bias": lambda b, x: b.linear(x, "op", 8, 6),
     "matmul of a constant first": constant_first(6, 8),
+    "einsum with a weight": lambda b, x: b.node(
+        "Einsum", [x, b.random("op_w", 6, 8, scale=0.3)], "op", equation="bchw,dw->bchd"
+    ),
+    "einsum of two tensors": lambda b, x: b.node(
+        "Einsum", [x, x], "op", equation="bchw,bcdw->bhcd"
+    ),
 }
 
 

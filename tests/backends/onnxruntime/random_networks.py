@@ -352,6 +352,20 @@ def odd_product(net, x, shape, name):
     return linear(net, x, shape, name)
 
 
+def einsum(net, x, shape, name):
+    """Write a product of [batch, rows, columns], with a weight or with itself."""
+    b, (n, rows, columns) = net.builder, shape
+    if net.one_of(True, False):
+        weight = b.random(f"{name}_w", 4, columns, scale=columns**-0.5)
+        equation = net.one_of("brc,dc->brd", "brc,dc->bdr")
+        made = (n, rows, 4) if equation.endswith("rd") else (n, 4, rows)
+        return net.made("Einsum", [x, weight], name, made, equation=equation)
+    net.products += 1
+    if net.products > 2:
+        return net.made("Relu", [x], name, shape)
+    return net.made("Einsum", [x, x], name, (n, rows, rows), equation="brc,bsc->brs")
+
+
 def gemm(net, x, shape, name):
     width = net.one_of(3, 5)
     transposed = net.one_of(0, 1)
@@ -417,7 +431,7 @@ SPATIAL = {
 }  # fmt: skip
 BY_RANK: dict[int, dict[str, Write]] = {
     2: {"gemm": gemm, "gemm again": gemm, "gemm once more": gemm},
-    3: {**SPATIAL, "attention": attention, "recurrent": recurrent},
+    3: {**SPATIAL, "attention": attention, "recurrent": recurrent, "einsum": einsum},
     4: {**SPATIAL, "resize": resize, "shuffle": shuffle},
     5: SPATIAL,
 }
@@ -435,6 +449,14 @@ def grow(net: Network, name: str) -> None:
     shape = net.shapes[x]
     writers = net.one_of(ANY, BY_RANK[len(shape)])
     writers[net.one_of(*writers)](net, x, shape, name)
+
+
+def declared(net: Network, name: str, shape: Shape) -> list[object]:
+    """Return an input's shape with dimensions left free: the batch, and perhaps positions."""
+    batch = net.one_of("batch", BATCH)
+    free = [net.one_of(False, False, True) for _ in shape[2:]]
+    space = [f"{name}_{i}" if free[i] else size for i, size in enumerate(shape[2:])]
+    return [batch, *shape[1:2], *space]
 
 
 @dataclass(frozen=True, repr=False)
@@ -460,8 +482,7 @@ def networks(draw: st.DrawFn, operators: int = 10) -> Drawn:
     read = {name for node in net.builder.nodes for name in node.input}
     made = [name for name in net.shapes if name not in inputs]
     chosen = [name for name in made if name not in read or draw(st.integers(0, 5)) == 0]
-    declared = net.one_of("batch", BATCH)
-    specs = {n: [declared, *s[1:]] for n, s in inputs.items() if n in read}
+    specs = {name: declared(net, name, s) for name, s in inputs.items() if name in read}
     proto = net.builder.ending(*chosen, **specs)
     batch = {n: noise(*inputs[n], seed=i) for i, n in enumerate(specs)}
     return Drawn(proto, batch)

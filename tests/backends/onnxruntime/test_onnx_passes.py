@@ -190,6 +190,67 @@ class TestProducts:
         assert kinds == ["MatMul", "Squeeze"]
 
 
+class TestEinsum:
+    def spelled(self, equation, *shapes, constant=None):
+        def write(b, x):
+            inputs = [
+                b.random("w", *shape) if index == constant else f"x{index}"
+                for index, shape in enumerate(shapes)
+            ]
+            return b.node("Einsum", inputs, "op", equation=equation)
+
+        given = {f"x{i}": s for i, s in enumerate(shapes) if i != constant}
+        batch = {name: noise(*shape, seed=i) for i, (name, shape) in enumerate(given.items())}
+        return respelled(write, batch, behind_convolution=False,
+                         **{name: list(shape) for name, shape in given.items()})  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("equation", "shapes", "kinds"),
+        [
+            ("ij,jk->ik", [(3, 4), (4, 5)], ["MatMul"]),
+            ("ij,kj->ik", [(3, 4), (5, 4)], ["Transpose", "MatMul"]),
+            ("ij,jk->ki", [(3, 4), (4, 5)], ["MatMul", "Transpose"]),
+            ("bhqd,bhkd->bhqk", [(2, 3, 4, 5), (2, 3, 6, 5)], ["Transpose", "MatMul"]),
+            ("bqhd, bkhd -> bhqk", [(2, 4, 3, 5), (2, 6, 3, 5)],
+             ["Transpose", "Transpose", "MatMul"]),
+            ("bhqk,bkhd->bqhd", [(2, 3, 4, 6), (2, 6, 3, 5)],
+             ["Transpose", "MatMul", "Transpose"]),
+            ("abcd,de->abce", [(2, 3, 4, 5), (5, 6)], ["MatMul"]),
+        ],
+    )  # fmt: skip
+    def test_a_product_of_matrices_is_a_matmul(self, equation, shapes, kinds):
+        assert self.spelled(equation, *shapes) == kinds
+
+    @pytest.mark.parametrize(
+        ("equation", "shapes", "constant"),
+        [
+            ("bsd,ed->bse", [(2, 3, 4), (5, 4)], 1),
+            ("ed,bsd->bse", [(5, 4), (2, 3, 4)], 0),
+            ("de,bsd->bse", [(4, 5), (2, 3, 4)], 0),
+        ],
+    )
+    def test_a_constant_is_the_weight_wherever_it_stands(self, equation, shapes, constant):
+        assert self.spelled(equation, *shapes, constant=constant) == ["MatMul"]
+
+    @pytest.mark.parametrize(
+        ("equation", "shapes"),
+        [
+            ("ij,ij->ij", [(3, 4), (3, 4)]),
+            ("ij,ij->i", [(3, 4), (3, 4)]),
+            ("i,j->ij", [(3,), (4,)]),
+            ("ijk,jkl->il", [(2, 3, 4), (3, 4, 5)]),
+            ("ij,jkl->ikl", [(2, 3), (3, 4, 5)]),
+            ("ij,jk->i", [(2, 3), (3, 4)]),
+            ("bxyd,bdk->bxyk", [(2, 3, 4, 5), (2, 5, 6)]),
+            ("...ij,...jk->...ik", [(2, 3, 4), (2, 4, 5)]),
+            ("ii,ij->ij", [(3, 3), (3, 4)]),
+            ("ij,jk", [(3, 4), (4, 5)]),
+        ],
+    )
+    def test_others_stay(self, equation, shapes):
+        assert self.spelled(equation, *shapes) == ["Einsum"]
+
+
 class TestPools:
     @pytest.mark.parametrize("axes", [(2, 3), (-1, -2), (3, 2), (2, -1)])
     @pytest.mark.parametrize(("keeps", "kinds"), [(1, []), (0, ["Squeeze"])])
