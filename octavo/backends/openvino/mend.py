@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.qdq import FLOAT, Writer
+from octavo.backends.onnxruntime.edits import FLOAT
+from octavo.backends.onnxruntime.qdq import Writer
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
 ALMOST_NOTHING = np.array(1e-30, np.float32)

@@ -13,7 +13,8 @@ import onnx_ir as ir
 import openvino as ov
 
 from octavo.arrays import Array, Batch
-from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, first_line, native, size_of
+from octavo.backends.onnxruntime.external import size_of
+from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, first_line, native
 from octavo.backends.onnxruntime.run import check_batch
 from octavo.backends.openvino.load import Precision, precision_of
 from octavo.backends.openvino.mend import mended

@@ -320,7 +320,7 @@ class TestRequantized:
 
     def test_a_backend_that_cannot_is_named(self, monkeypatch):
         monkeypatch.setattr(
-            "octavo.workflow.quantize.find_backend", lambda source: ReferenceBackend()
+            "octavo.workflow.quantize.find_backend", lambda source, runtime=None: ReferenceBackend()
         )
         with pytest.raises(UsageError, match="the reference backend cannot"):
             octavo.quantize(reference_convnet(), requantize=True)
