@@ -53,6 +53,81 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The windows that a convolution sums over; one entry per spatial axis in each field.
+
+    Attributes:
+        kernel: size of the window in taps.
+        strides: steps between windows.
+        dilations: steps between the taps of a window.
+        pads: zeros before the first and behind the last value.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A product of one activation tensor, the operator's first input, with a constant weight.
+
+    Every output channel is a weighted sum of input channels of its group, plus a bias. What a bias
+    adds behind the operator counts as its bias when nothing else reads the sum.
+
+    Attributes:
+        weight: name of the weight.
+        bias: name of the bias, one value per output channel; None without one.
+        input_axis: the axis of the weight that runs over the input channels of a group.
+        output_axis: the axis of the weight that runs over the output channels. Of the two, the one
+            that a convolution puts first runs over all groups, the other over those of one group.
+        tensor_axis: the channel axis of what it reads and what it makes, counted from the end where
+            it is negative.
+        groups: parts into which the channels are divided.
+        window: of a convolution; None where every position is a product of its own, or where the
+            windows are not known.
+    """
+
+    weight: str
+    bias: str | None
+    input_axis: int
+    output_axis: int
+    tensor_axis: int
+    groups: int = 1
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What has to be scaled so that the output of an operator is: a positive factor per channel.
+
+    Multiplying the channels of all of `inputs` and `constants` by the same factors multiplies the
+    channels of the output by them, to the bit but for rounding, whatever the other inputs hold. A
+    ReLU passes factors on, an addition too when both summands carry them, and a normalization makes
+    them by its own constants.
+
+    Attributes:
+        inputs: activation tensors that have to carry the factors.
+        ignores: activation tensors that may carry any: their shape is read and no value.
+        constants: constants that have to. They are broadcast as numpy does.
+        axis: the one axis along which channels can be scaled, where `constants` are vectors; None
+            for any axis.
+        axes: the axes that stay whole, as pairs of input axis and output axis; None where every
+            axis stays where it is.
+        bounds: the interval that the operator cuts values to; factors are passed on only as long as
+            no value is cut that was not, or the other way round.
+    """
+
+    inputs: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
+    axis: int | None = None
+    axes: tuple[tuple[int, int], ...] | None = None
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Op:
     """One operator of the model.
 
@@ -65,6 +140,8 @@ class Op:
         weights: names of the constant tensors it reads, the weight first, then the bias.
         macs: multiply-adds for one run at the target's shapes; 0 where it has none.
         attributes: neutral attributes worth showing, for example `groups`.
+        linear: how it multiplies by a constant weight; None where it does not.
+        scaling: how factors on channels reach its output; None where they do not.
     """
 
     name: str
@@ -75,6 +152,8 @@ class Op:
     weights: tuple[str, ...] = ()
     macs: int = 0
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    linear: Linear | None = None
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)

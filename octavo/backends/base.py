@@ -99,6 +99,45 @@ class Edit:
     value: Array
 
 
+@dataclass(frozen=True)
+class Bias:
+    """A bias for an operator that multiplies by a constant weight (`Op.linear`).
+
+    It takes the place of the bias that `Linear.bias` names, and becomes a constant of the
+    operator's own where that one is shared or there is none. The tensors keep their names.
+
+    Attributes:
+        op: the operator's name.
+        value: float32, one value per output channel.
+    """
+
+    op: str
+    value: Array
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """A new operator: some readers of a tensor get its channels times constant factors.
+
+    It is a group of its own, of kind `mul`, and makes a tensor of its own.
+
+    Attributes:
+        tensor: what is multiplied.
+        axis: the axis of the channels.
+        factor: float32, one value per channel.
+        readers: names of the operators that read the product in place of the tensor.
+    """
+
+    tensor: str
+    axis: int
+    factor: Array
+    readers: tuple[str, ...]
+
+
+Change: TypeAlias = Edit | Bias | Multiply
+"""What `Backend.edit` takes."""
+
+
 @runtime_checkable
 class Dequantizes(Protocol):
     """An optional part of a backend: it can take the quantization out of a model."""
@@ -159,11 +198,15 @@ class Backend(Protocol):
         """
         ...
 
-    def edit(self, model: Model, edits: Sequence[Edit]) -> Model:
-        """Return a model with other constants; the given one is not changed.
+    def edit(self, model: Model, edits: Sequence[Change]) -> Model:
+        """Return a model with changes, made one after the other; the given one is not changed.
+
+        Groups keep their ids, and tensors that leave a group their names; a new bias may add an
+        operator to its group.
 
         Raises:
-            ModelError: a constant does not exist, or the shape or dtype differs.
+            ModelError: a constant, a tensor or an operator does not exist, or a shape or dtype
+                does not fit.
         """
         ...
 

@@ -68,6 +68,9 @@ _OPERATORS: Mapping[str, Callable[..., FloatArray]] = {
     "conv": _conv,
     "gemm": lambda layer, values, weight, bias: values @ weight.T + bias,
     "matmul": lambda layer, first, second: first @ second,
+    "scale": lambda layer, values, factor: np.moveaxis(
+        np.moveaxis(values, layer.number("axis", -1), -1) * factor, -1, layer.number("axis", -1)
+    ),
     "relu": lambda layer, values: np.maximum(values, 0),
     "softmax": _softmax,
     "add": lambda layer, first, second: first + second,

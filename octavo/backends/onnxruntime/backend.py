@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from octavo.arrays import Array, Batch
-from octavo.backends.base import Audit, Edit, Feature, KernelTime, Observer, Ranges, Session
-from octavo.backends.onnxruntime import audit, graph, load, observe, rewrite, run
-from octavo.errors import ModelError, nearest
+from octavo.backends.base import Audit, Change, Feature, KernelTime, Observer, Ranges, Session
+from octavo.backends.onnxruntime import audit, edit, graph, load, observe, rewrite, run
 from octavo.graph import Graph
 from octavo.model import Model
 from octavo.plan import Plan
@@ -62,21 +60,11 @@ class OnnxRuntimeBackend:
     def weights(self, model: Model, names: Iterable[str]) -> dict[str, Array]:
         """Return constants by name."""
         known = load.native(model).canonical.graph.initializers
-        return {name: _constant(known, name).copy() for name in names}
+        return {name: edit.constant(known, name).copy() for name in names}
 
-    def edit(self, model: Model, edits: Sequence[Edit]) -> Model:
-        """Return a model with other constants."""
-        changed = load.native(model).canonical.clone()
-        for edit in edits:
-            old = _constant(changed.graph.initializers, edit.weight)
-            if old.shape != edit.value.shape or old.dtype != edit.value.dtype:
-                raise ModelError(
-                    f"{edit.weight!r} is {old.dtype}{list(old.shape)}; "
-                    f"the edit gives {edit.value.dtype}{list(edit.value.shape)}"
-                )
-            value = changed.graph.initializers[edit.weight]
-            value.const_value = ir.tensor(np.array(edit.value), name=edit.weight)
-        return load.wrap(changed, model, optimize=model.optimize)
+    def edit(self, model: Model, edits: Sequence[Change]) -> Model:
+        """Return a model with other constants, or with products by them put in."""
+        return edit.edit(model, edits)
 
     def observe(
         self, model: Model, batches: Iterable[Batch], observer: Observer, target: Target
@@ -120,10 +108,3 @@ class OnnxRuntimeBackend:
     def restore(self, folder: Path, *, trust: bool = False) -> Model:
         """Read what `save` wrote."""
         return load.load(folder, self.name)
-
-
-def _constant(known: Mapping[str, ir.Value], name: str) -> Array:
-    value = known.get(name)
-    if value is None or value.const_value is None:
-        raise ModelError(f"the model has no constant {name!r}{nearest(name, known)}")
-    return np.asarray(value.const_value.numpy())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from octavo.arrays import FloatArray
+from octavo.arrays import Array, FloatArray
 from octavo.backends.onnxruntime.edits import FLOAT, constant, constant_shape
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
@@ -175,7 +175,7 @@ def _scale_weight(node: ir.Node, weight: FloatArray, scale: FloatArray) -> Float
     return scaled
 
 
-def initializer(graph: ir.Graph, base: str, value: FloatArray) -> ir.Value:
+def initializer(graph: ir.Graph, base: str, value: Array) -> ir.Value:
     """Register a float32 constant; its name is `base`, with a suffix where that is taken."""
     name, index = base, 1
     while name in graph.initializers:

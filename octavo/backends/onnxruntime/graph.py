@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime.carried import carried, describe_carried
+from octavo.backends.onnxruntime.channels import linear_of, scaling_of
 from octavo.backends.onnxruntime.kinds import ARGUMENT_INPUTS, KINDS, SATURATING, TIED
 from octavo.backends.onnxruntime.load import dtype_name, native
 from octavo.backends.onnxruntime.options import Head, Options, options
@@ -170,6 +171,8 @@ def _op(node: ir.Node, values: Values) -> Op:
         weights=tuple(str(v.name) for v in constants),
         macs=macs(node, values),
         attributes={name: node.attributes[name].value for name in shown if name in node.attributes},
+        linear=linear_of(node, values),
+        scaling=scaling_of(node, values),
     )
 
 

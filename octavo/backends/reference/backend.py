@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from octavo.arrays import Array, Batch
-from octavo.backends.base import Audit, Edit, Feature, KernelTime, Observer, Ranges
+from octavo.backends.base import Audit, Change, Feature, KernelTime, Observer, Ranges
 from octavo.backends.reference import load, observe, oracle, rewrite, run
+from octavo.backends.reference.edit import constant, edited
 from octavo.backends.reference.execute import Program
 from octavo.backends.reference.graph import describe
 from octavo.backends.reference.load import native
 from octavo.backends.reference.network import Network
-from octavo.errors import ModelError, nearest
 from octavo.graph import Graph
 from octavo.model import Model
 from octavo.plan import Plan
@@ -76,25 +76,17 @@ class ReferenceBackend:
             ModelError: a name is not that of a constant.
         """
         weights = native(model).network.weights
-        return {name: _constant(weights, name).copy() for name in names}
+        return {name: constant(weights, name).copy() for name in names}
 
-    def edit(self, model: Model, edits: Sequence[Edit]) -> Model:
-        """Return a model with other constants; the given one is not changed.
+    def edit(self, model: Model, edits: Sequence[Change]) -> Model:
+        """Return a model with changes; the given one is not changed.
 
         Raises:
-            ModelError: a constant does not exist, or the shape or dtype differs.
+            ModelError: a constant, a tensor or a layer does not exist, or a shape or dtype does
+                not fit.
         """
         program = native(model)
-        weights = dict(program.network.weights)
-        for edit in edits:
-            old = _constant(weights, edit.weight)
-            if (edit.value.shape, edit.value.dtype) != (old.shape, old.dtype):
-                raise ModelError(
-                    f"the new value of {edit.weight!r} is {edit.value.dtype}{edit.value.shape}; "
-                    f"expected {old.dtype}{old.shape}"
-                )
-            weights[edit.weight] = edit.value.copy()
-        network = replace(program.network, weights=weights)
+        network = edited(program.network, edits)
         return self._wrap(Program(network, program.quantization), model)
 
     def observe(
@@ -160,9 +152,3 @@ class ReferenceBackend:
 
     def _wrap(self, program: Program, like: Model) -> Model:
         return replace(like, native=program)
-
-
-def _constant(weights: Mapping[str, Array], name: str) -> Array:
-    if name not in weights:
-        raise ModelError(f"the model has no constant {name!r}{nearest(name, weights)}")
-    return weights[name]

@@ -14,6 +14,7 @@ import numpy as np
 from octavo.arrays import Array
 from octavo.backends.reference.execute import Program, execute
 from octavo.backends.reference.kernels import MOVES, PRODUCTS
+from octavo.backends.reference.linear import linear_of, scaling_of
 from octavo.backends.reference.network import Layer, Network
 from octavo.errors import ModelError
 from octavo.graph import Capability, Graph, Group, Kind, Op, Role, Tensor
@@ -24,6 +25,7 @@ KINDS: Mapping[str, Kind] = {
     "conv": "conv",
     "gemm": "matmul",
     "matmul": "matmul",
+    "scale": "mul",
     "relu": "activation",
     "softmax": "softmax",
     "add": "add",
@@ -37,6 +39,7 @@ FUSES_RELU = frozenset({"conv", "gemm", "add"})
 FLOAT_ONLY = {
     "relu": "a ReLU has an integer form only behind a conv, gemm or add",
     "softmax": "there is no integer softmax here",
+    "scale": "there is no integer product of channels with constants here",
 }
 
 
@@ -110,6 +113,8 @@ def _op(layer: Layer, network: Network, arrays: Mapping[str, Array]) -> Op:
         weights=layer.weights,
         macs=_macs(layer, network, arrays),
         attributes=layer.attributes,
+        linear=linear_of(layer, network),
+        scaling=scaling_of(layer, arrays[layer.inputs[0]].shape),
     )
 
 

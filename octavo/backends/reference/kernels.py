@@ -51,6 +51,13 @@ def per_channel(layer: Layer, values: Array) -> Array:
     return values.reshape(-1, 1, 1) if layer.op == "conv" and values.ndim else values
 
 
+def along(values: Array, axis: int, ndim: int) -> Array:
+    """Return a vector in a shape that broadcasts along one axis of `ndim`."""
+    shape = [1] * ndim
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
 def max_pool(layer: Layer, inputs: list[Array]) -> Array:
     """Return the largest value of every window."""
     size = layer.number("size", 2)
@@ -84,6 +91,8 @@ def compute_float(layer: Layer, inputs: list[Array], constants: list[Array]) -> 
         first, second, *bias = [*inputs, *constants]
         sums = product(layer, first, second)
         return sums + per_channel(layer, bias[0]) if bias else sums
+    if layer.op == "scale":
+        return inputs[0] * along(constants[0], layer.number("axis", -1), inputs[0].ndim)
     return _ELEMENTWISE[layer.op](inputs)
 
 
@@ -94,5 +103,5 @@ _ELEMENTWISE: Mapping[str, Callable[[list[Array]], Array]] = {
     "global_average_pool": lambda inputs: inputs[0].mean((2, 3), keepdims=True),
 }
 
-OPERATORS = frozenset({*MOVES, *PRODUCTS, *_ELEMENTWISE})
+OPERATORS = frozenset({*MOVES, *PRODUCTS, *_ELEMENTWISE, "scale"})
 """Every operator of a float network."""

@@ -22,7 +22,9 @@ class Layer:
     - `conv`: weight `(out, in / groups, height, width)`, bias `(out,)`; `stride`, `padding` (zeros
       on every side), `groups`
     - `gemm`: a matrix times the transposed weight `(out, in)`, plus bias `(out,)`
-    - `matmul`: the last two axes of its first input times a weight `(in, out)` or a second input
+    - `matmul`: the last two axes of its first input times a weight `(in, out)`, plus bias `(out,)`
+      where it has one, or times a second input
+    - `scale`: the channels along `axis` times a constant `(channels,)`
     - `relu`; `softmax` over the last axis; `add` of two inputs of one shape
     - `concat` along `axis`; `transpose` by `order`; `flatten` of all axes after the first
     - `max_pool` over windows of `size` with `stride`
