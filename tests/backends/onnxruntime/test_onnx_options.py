@@ -242,7 +242,7 @@ class TestBetween:
              "ONNX Runtime's INT8 AveragePool is slower than the float one, and ceil_mode may "
              "leave windows that hold fewer values"),
             ("MaxPool", {"kernel_shape": [3, 3]},
-             "ONNX Runtime's INT8 MaxPool is 20 times slower than the float one where no "
+             "ONNX Runtime's INT8 MaxPool is 10 times slower than the float one where no "
              "convolution is before it"),
             ("HardSigmoid", {"alpha": -0.2}, "its slope is not above zero"),
             ("GlobalMaxPool", {}, "ONNX Runtime has no INT8 kernel for GlobalMaxPool"),
