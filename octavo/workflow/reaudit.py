@@ -31,7 +31,7 @@ def audit_again(opened: Opened, manifest: Manifest) -> list[dict[str, Any]]:
     sample = sized(next(drawn_again(inputs, size, manifest).batches(size)).inputs, size)
     target = Target(shapes={name: array.shape for name, array in sample.items()})
     audits = opened.backend.audit(opened.model, manifest.plan, opened.model, sample, target)
-    return rows_again(manifest.groups, audits)
+    return rows_again(manifest.groups, audits, opened.backend.name)
 
 
 def drawn_again(inputs: Sequence[TensorSpec], samples: int, manifest: Manifest) -> CheckedDataset:
@@ -40,19 +40,21 @@ def drawn_again(inputs: Sequence[TensorSpec], samples: int, manifest: Manifest) 
     return draw(inputs, samples, 0, {name: tuple(shape) for name, shape in recorded.items()})
 
 
-def rows_again(rows: Sequence[Mapping[str, Any]], audits: Sequence[Audit]) -> list[dict[str, Any]]:
-    """Return an artifact's rows with what was found now."""
+def rows_again(
+    rows: Sequence[Mapping[str, Any]], audits: Sequence[Audit], runtime: str
+) -> list[dict[str, Any]]:
+    """Return an artifact's rows with what was found now in a runtime."""
     found = {audit.group: audit for audit in audits}
-    return [_row(row, found.get(str(row["id"]))) for row in rows]
+    return [_row(row, found.get(str(row["id"])), runtime) for row in rows]
 
 
-def _row(row: Mapping[str, Any], audit: Audit | None) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], audit: Audit | None, runtime: str) -> dict[str, Any]:
     if audit is None:
         return dict(row)
-    planned = row["reason"] if row["executed"] == row["requested"] else None
-    return {
-        **row,
-        "executed": audit.executed,
-        "kernels": list(audit.kernels),
-        "reason": audit.reason or planned,
-    }
+    kernels = list(audit.kernels)
+    reason = row["reason"] if row["executed"] == row["requested"] else None
+    if audit.executed != row["requested"]:
+        named = ", ".join(dict.fromkeys(kernels)) or "nothing of its own"
+        wanted = row["requested"]
+        reason = f"{runtime} ran {named} in {audit.executed} where {wanted} was asked for"
+    return {**row, "executed": audit.executed, "kernels": kernels, "reason": reason}

@@ -66,9 +66,9 @@ def options(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
         return _recurrent(head, target)
     if head.dtypes != {"float32"}:
         if "float32" in head.dtypes and head.node.op_type in SLOW:
-            return _refused(SLOW[head.node.op_type])
+            return refused(SLOW[head.node.op_type])
         kinds = ", ".join(sorted(head.dtypes - {"float32"})) or "no tensor"
-        return _refused(f"only float32 tensors are quantized, here are {kinds}")
+        return refused(f"only float32 tensors are quantized, here are {kinds}")
     if head.kind == "conv":
         return _conv(head, target)
     if head.kind == "conv_transpose":
@@ -78,7 +78,8 @@ def options(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
     return _between(head)
 
 
-def _refused(reason: str) -> tuple[Role, tuple[Capability, ...]]:
+def refused(reason: str) -> tuple[Role, tuple[Capability, ...]]:
+    """Return the options of a group that stays float, with the reason."""
     return "float", (Capability(Format("int8"), reason),)
 
 
@@ -96,12 +97,23 @@ def _static(head: Head, weight: Scheme, output: Scheme | None) -> Format:
     return Format("int8", weight, (U8,) * head.inputs, (output,) * head.outputs)
 
 
-def _both(head: Head, target: Target, axis: int | None, *outputs: Scheme | None) -> list[Format]:
+def static_formats(
+    head: Head, target: Target, axis: int | None, *outputs: Scheme | None
+) -> list[Format]:
+    """Return the static formats of a group with a constant weight, best first.
+
+    Args:
+        head: the group.
+        target: where it will run.
+        axis: the channels of the weight, None where it has one scale.
+        outputs: the schemes that what it makes can have.
+    """
     axes = [axis, None] if axis is not None else [None]
     return [_static(head, weight_scheme(target, a), out) for a in axes for out in outputs]
 
 
-def _unusable_conv(head: Head) -> str | None:
+def unusable_conv(head: Head) -> str | None:
+    """Return why weight or bias of a convolution cannot be quantized; None where both can."""
     if head.weight is None or head.weight_index != 1:
         return "its weight is not constant"
     bias = _bias(head.node)
@@ -113,10 +125,10 @@ def _bias(node: ir.Node) -> ir.Value | None:
 
 
 def _conv(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
-    if reason := _unusable_conv(head):
-        return _refused(reason)
+    if reason := unusable_conv(head):
+        return refused(reason)
     slow = Capability(Format("int8_dynamic"), "ConvInteger runs 5 to 10 times slower than float")
-    formats = _both(head, target, 0, U8)
+    formats = static_formats(head, target, 0, U8)
     return _role_of_conv(head.node), (*map(Capability, formats), slow)
 
 
@@ -137,15 +149,15 @@ def _role_of_conv(node: ir.Node) -> Role:
 
 
 def _conv_transpose(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
-    reason = _unusable_conv(head) or no_convolution(head.node)
+    reason = unusable_conv(head) or no_convolution(head.node)
     if reason:
-        return _refused(f"ONNX Runtime has no INT8 ConvTranspose, and {reason}")
-    return "compute", tuple(map(Capability, _both(head, target, 1, U8)))
+        return refused(f"ONNX Runtime has no INT8 ConvTranspose, and {reason}")
+    return "compute", tuple(map(Capability, static_formats(head, target, 1, U8)))
 
 
 def _matmul(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
     if reason := _unusable(head):
-        return _refused(reason)
+        return refused(reason)
     if head.weight is None:
         # ONNX Runtime turns an S8 activation into U8, so nothing is gained by asking for one
         return "compute", (
@@ -155,7 +167,7 @@ def _matmul(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
     axis = _output_axis(head.node, head.weight)
     static = [
         Capability(wanted, _fused_in_float(head, wanted))
-        for wanted in _both(head, target, axis, *_output_choices(head))
+        for wanted in static_formats(head, target, axis, *_output_choices(head))
     ]
     compute: Compute = "int8_dynamic"
     dynamic = Format(compute, weight_scheme(target, axis), (U8,), (None,))
@@ -208,13 +220,13 @@ def _output_axis(node: ir.Node, weight: ir.Value) -> int | None:
 def _embedding(head: Head) -> tuple[Role, tuple[Capability, ...]]:
     table = head.weight
     if table is None or table.dtype != ir.DataType.FLOAT or table.const_value is None:
-        return _refused("its table is not a float32 constant")
+        return refused("its table is not a float32 constant")
     shape = table.const_value.shape.numpy()
     if math.prod(shape) < LARGE_TABLE:
-        return _refused("its table is too small to be worth storing in INT8")
+        return refused("its table is too small to be worth storing in INT8")
     axis = len(shape) - 1
     if head.node.attributes.get_int("axis", 0) % len(shape) == axis:
-        return _refused("it looks up single values, not rows")
+        return refused("it looks up single values, not rows")
     weight = replace(S8, axis=axis)
     inputs, outputs = (None,) * head.inputs, (None,) * head.outputs
     return "compute", (Capability(Format("int8_weight", weight, inputs, outputs)),)
@@ -222,7 +234,7 @@ def _embedding(head: Head) -> tuple[Role, tuple[Capability, ...]]:
 
 def _recurrent(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
     if head.node.op_type != "LSTM":
-        return _refused(refusal(head.node.op_type, head.node.domain))
+        return refused(refusal(head.node.op_type, head.node.domain))
     inputs = (U8, *[None] * (head.inputs - 1))
     outputs = (None,) * head.outputs
     formats = [
@@ -238,11 +250,11 @@ def _recurrent(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]
 def _between(head: Head) -> tuple[Role, tuple[Capability, ...]]:
     node = head.node
     if node.op_type not in RESCALING | TIED | SATURATING or node.domain:
-        return _refused(refusal(node.op_type, node.domain))
+        return refused(refusal(node.op_type, node.domain))
     if not head.inputs:
-        return _refused("it reads constants only")
+        return refused("it reads constants only")
     if reason := _unusable_between(node):
-        return _refused(reason)
+        return refused(reason)
     constant = U8 if head.weight is not None else None
     formats = Format("int8", constant, (U8,) * head.inputs, (U8,) * head.outputs)
     return "follow", (Capability(formats),)

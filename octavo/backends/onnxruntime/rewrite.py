@@ -40,6 +40,7 @@ def build(
     *,
     optimize: bool = True,
     aligned: bool = False,
+    plain: bool = False,
 ) -> Model:
     """Return the INT8 form of `model`; `Backend.build` and, not optimized, `Backend.reference`.
 
@@ -50,16 +51,18 @@ def build(
         ranges: of the activations that the plan quantizes.
         optimize: whether the runtime may rewrite what is built.
         aligned: whether channels are padded to what the integer convolutions are fast at.
+        plain: whether operators stay as they are between quantizers, for another runtime than
+            ONNX Runtime, which fuses in other ways.
     """
     check_plan(graph, plan)
     built = native(model).canonical.clone()
     convolutions = _convolutions(graph, plan) if aligned else frozenset()
     remember(built, align_depthwise(built.graph, convolutions))
-    rewriter = Rewriter(graph, plan, ranges, built.graph, optimize)
+    rewriter = Rewriter(graph, plan, ranges, built.graph, optimize, plain)
     if any(bias_of(product) for product in rewriter.products):
         rewriter.shapes = free_shapes(built)
     rewriter.run()
-    if optimize and rewriter.quantized_groups:
+    if optimize and not plain and rewriter.quantized_groups:
         mend(rewriter.writer, rewriter.products)
         align_patches(rewriter.writer, graph.inputs, convolutions)
     for declared, made in zip(
@@ -107,6 +110,7 @@ class Rewriter:
     ranges: Ranges
     target: ir.Graph
     optimize: bool = True
+    plain: bool = False
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     values: dict[str, ir.Value] = field(default_factory=dict)
     outputs: dict[str, tuple[Scheme, ir.Value]] = field(default_factory=dict)
@@ -220,7 +224,7 @@ class Rewriter:
 
     def _write_form(self, group: Group, wanted: Format) -> None:
         """Write an operator that has no fast integer kernel as others that have."""
-        if wanted.outputs[0] is not None:
+        if wanted.outputs[0] is not None and not self.plain:
             output = self._quantization(group.outputs[0], wanted.outputs[0])
             write_form(self.writer, self.nodes[group.id], output)
 
@@ -241,7 +245,7 @@ class Rewriter:
         head = self.nodes[group.id]
         if group.kind in ("conv", "conv_transpose", "matmul"):
             weight = wanted.weight
-            if group.kind == "conv_transpose" and weight.axis is not None:
+            if group.kind == "conv_transpose" and weight.axis is not None and not self.plain:
                 weight = replace(weight, axis=0)  # it is written as a convolution
             self._quantize_weight(group, head, wanted.inputs[0], weight)
             return
@@ -253,8 +257,8 @@ class Rewriter:
 
     def _biased_products(self) -> dict[str, tuple[ir.Node, Array, Shape]]:
         """Return the Add, the bias and the shape of each MatMul that can be a Gemm, by group."""
-        found = {}
-        for group, wanted in self.quantized_groups:
+        found: dict[str, tuple[ir.Node, Array, Shape]] = {}
+        for group, wanted in () if self.plain else self.quantized_groups:
             known = bias_of(self.nodes[group.id]) if wanted.compute == "int8" else None
             if group.kind != "matmul" or known is None or known[0].name not in group.ops:
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, KernelTime
+from octavo.backends.onnxruntime.carried import PART, REASONS
 from octavo.backends.openvino.executed import Executed
 from octavo.backends.openvino.kernels import profile_session
 from octavo.graph import Graph, Group
@@ -33,14 +34,17 @@ def profile(graph: Graph, built: Model, batch: Batch, target: Target) -> list[Ke
 
 
 def _audit(group: Group, requested: Format, executed: Executed) -> Audit:
-    compute = executed.compute(group)
     kinds = tuple(kernel.kind for kernel in executed.of(group))
+    if group.refusal == PART:
+        return Audit(group.id, requested, "fp32", kinds, PART)
+    compute = executed.compute(group)
+    reason = None if compute == requested.compute else _reason(requested, compute, kinds)
     return Audit(
         group=group.id,
         requested=requested,
         executed=compute,
         kernels=kinds,
-        reason=None if compute == requested.compute else _reason(requested, compute, kinds),
+        reason=group.refusal if group.refusal in REASONS else reason,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, Feature, KernelTime, Ranges, Session
-from octavo.backends.onnxruntime import OnnxRuntimeBackend
+from octavo.backends.onnxruntime import OnnxRuntimeBackend, rewrite
 from octavo.backends.onnxruntime import graph as onnx_graph
 from octavo.backends.onnxruntime import load as onnx_load
 from octavo.backends.onnxruntime import run as onnx_run
@@ -45,8 +45,13 @@ class OpenVinoBackend(OnnxRuntimeBackend):
 
     def build(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
         """Return the QDQ model, in a form that any OpenVINO computes rightly."""
-        built = super().build(model, plan, ranges, target)
+        built = rewrite.build(model, self.graph(model, target), plan, ranges, plain=True)
         return onnx_load.wrap(mended(onnx_load.native(built).original), built)
+
+    def reference(self, model: Model, plan: Plan, ranges: Ranges, target: Target) -> Model:
+        """Return the same QDQ graph, which ONNX Runtime runs as written."""
+        graph = self.graph(model, target)
+        return rewrite.build(model, graph, plan, ranges, optimize=False, plain=True)
 
     def open(self, model: Model, target: Target) -> Session:
         """Make a model ready to run; ONNX Runtime runs what must not be optimized."""

@@ -105,7 +105,8 @@ class Executed:
         if producer is not None and producer.id in self.groups_of(kernel):
             moves = producer.kind == "move"
             return moves and all(self._reads_integers(name, kernel) for name in producer.inputs)
-        doors = [edge for edge in self._data(kernel) if self._leads_to(edge, tensor)]
+        entering = self._data(kernel)
+        doors = [edge for edge in entering if self._leads_to(edge, tensor)] or entering
         return bool(doors) and all(edge.integer for edge in doors)
 
     def _makes_integers(self, tensor: str, kernel: Kernel) -> bool:

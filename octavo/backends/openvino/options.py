@@ -1,10 +1,7 @@
 """The formats each kind of group can take in OpenVINO, best first, and what is refused.
 
-They are those of ONNX Runtime, whose file OpenVINO runs, but for what is said here. Read off the
-runtime graphs of OpenVINO 2026.4.
-
-Products of two activations take signed integers: OpenVINO multiplies only where neither operand has
-a zero point and the second is signed.
+Read off the runtime graphs of OpenVINO 2026.4: an operator between DequantizeLinear and
+QuantizeLinear either read and made integers, or it did not.
 """
 
 from __future__ import annotations
@@ -14,59 +11,98 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from octavo.backends.onnxruntime import options as onnx
-from octavo.backends.onnxruntime.kinds import only_moves
-from octavo.backends.onnxruntime.options import Head
+from octavo.backends.onnxruntime.edits import constant_shape, sizes
+from octavo.backends.onnxruntime.kinds import RESCALING, SATURATING, TIED, only_moves
+from octavo.backends.onnxruntime.options import Head, refused
+from octavo.backends.onnxruntime.ties import holds_zero
 from octavo.backends.openvino.mend import counts_padding
 from octavo.graph import Capability, Role
-from octavo.plan import S8, Format
+from octavo.plan import S8, U8, Format
 from octavo.target import Target
 
 DYNAMIC = "OpenVINO runs DynamicQuantizeLinear and MatMulInteger in float"
 PRODUCTS = frozenset({"MatMul", "Gemm"})
+IN_FLOAT = frozenset({"Tile", "SpaceToDepth", "HardSigmoid"})
+"""Operators that OpenVINO runs in float, of those that ONNX Runtime has an INT8 form of."""
+WIDEST_STRIDE = 2  # of an INT8 ConvTranspose; with wider ones some results are wrong
+
+Offer = tuple[Role, tuple[Capability, ...]]
 
 
-def options(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
+def options(head: Head, target: Target) -> Offer:
     """Return the group's role and its formats, best first."""
-    if reason := _only_float(head):
-        return "float", (Capability(Format("int8"), reason),)
-    role, found = onnx.options(head, target)
-    return role, tuple(_here(head, capability) for capability in found)
+    if head.kind == "embedding":
+        return onnx.options(head, target)
+    if head.kind == "recurrent":
+        return refused(f"OpenVINO runs a quantized {head.node.op_type} in float")
+    if head.dtypes != {"float32"}:
+        kinds = ", ".join(sorted(head.dtypes - {"float32"})) or "no tensor"
+        return refused(f"only float32 tensors are quantized, here are {kinds}")
+    if head.kind in ("conv", "conv_transpose"):
+        return _convolution(head, target)
+    if head.kind == "matmul":
+        return _product(head, target)
+    return _between(head)
 
 
-def _only_float(head: Head) -> str | None:
-    """Return why a group that ONNX Runtime computes on integers is left alone here."""
-    node = head.node
-    if node.op_type == "Tile":
-        return "OpenVINO repeats values in float only"
-    if node.op_type == "Concat" and _leads_to_product(node):
-        return "OpenVINO quantizes it for the matrix product behind it"
-    if node.op_type != "AveragePool":
-        return None
-    if counts_padding(node):
-        return "OpenVINO would count padding as the integer 0, which is not the zero point"
-    if node.attributes.get_int("ceil_mode", 0):
-        return "OpenVINO averages in float where ceil_mode is set"
+def _convolution(head: Head, target: Target) -> Offer:
+    if reason := onnx.unusable_conv(head):
+        return refused(reason)
+    if head.kind == "conv_transpose":
+        return _transposed(head, target)
+    if len(constant_shape(head.node.inputs[1]) or ()) == 5 and _groups(head.node) > 1:
+        return refused("OpenVINO runs a grouped convolution in three dimensions in float")
+    formats = onnx.static_formats(head, target, 0, U8)
+    dynamic = Capability(Format("int8_dynamic"), "OpenVINO runs ConvInteger in float")
+    return "compute", (*map(Capability, formats), dynamic)
+
+
+def _transposed(head: Head, target: Target) -> Offer:
+    """Return the formats of a ConvTranspose, which runs on integers without a zero point only."""
+    if reason := _wrong_transposed(head.node):
+        return refused(reason)
+    found = onnx.static_formats(head, target, 1, U8)
+    formats = [replace(one, inputs=(S8,) * head.inputs) for one in found]
+    return "compute", tuple(map(Capability, formats))
+
+
+def _wrong_transposed(node: ir.Node) -> str | None:
+    """Return why a ConvTranspose is not left to OpenVINO's INT8; None where it computes rightly.
+
+    OpenVINO 2026.4 computes something else where a kernel is smaller than its stride, or dilated,
+    and for some kernels with a stride above 2; without a word.
+    """
+    _, _, *kernel = constant_shape(node.inputs[1]) or (0, 0)
+    strides = list(node.attributes.get_ints("strides", [1] * len(kernel)))
+    dilated = any(step > 1 for step in node.attributes.get_ints("dilations", []))
+    if len(kernel) != 2 or _groups(node) > 1:
+        return "OpenVINO runs a ConvTranspose in float that has groups or other than two dimensions"
+    small = any(size < step for size, step in zip(kernel, strides, strict=True))
+    if dilated or small or len(set(strides)) > 1 or strides[0] > WIDEST_STRIDE:
+        return "OpenVINO's INT8 ConvTranspose is not right for this kernel and stride"
     return None
 
 
-def _leads_to_product(node: ir.Node) -> bool:
-    """Return whether a matrix product reads what a node makes, perhaps moved before."""
-    readers = [reader for value in node.outputs for reader in value.consumers()]
-    return any(
-        reader.op_type in PRODUCTS or (only_moves(reader) and _leads_to_product(reader))
-        for reader in readers
-    )
+def _groups(node: ir.Node) -> int:
+    return int(node.attributes.get_int("group", 1))
 
 
-def _here(head: Head, capability: Capability) -> Capability:
-    wanted = capability.format
-    if wanted.compute == "int8_dynamic":
-        return replace(capability, refused=DYNAMIC)
-    if head.kind != "matmul" or capability.refused:
-        return capability
-    if head.weight is None or _follows_concat(head.node):
-        return replace(capability, format=replace(wanted, inputs=(S8,) * head.inputs))
-    return capability
+def _product(head: Head, target: Target) -> Offer:
+    """Return the formats of a matrix product.
+
+    OpenVINO multiplies two activations as integers only where neither has a zero point and the
+    second is signed.
+    """
+    role, found = onnx.options(head, target)
+    static = [one for one in found if one.format.compute == "int8"]
+    if all(one.refused for one in static):
+        return role, found
+    signed = head.weight is None or _follows_concat(head.node)
+    formats = [
+        replace(one.format, inputs=(S8,) * head.inputs) if signed else one.format for one in static
+    ]
+    dynamic = Capability(Format("int8_dynamic"), DYNAMIC)
+    return role, (*map(Capability, formats), dynamic)
 
 
 def _follows_concat(node: ir.Node) -> bool:
@@ -80,3 +116,54 @@ def _follows_concat(node: ir.Node) -> bool:
     if maker is None:
         return False
     return maker.op_type == "Concat" or (only_moves(maker) and _follows_concat(maker))
+
+
+def _between(head: Head) -> Offer:
+    node = head.node
+    if node.op_type not in (RESCALING | TIED | SATURATING) - IN_FLOAT or node.domain:
+        return refused(f"OpenVINO computes {node.op_type} in float")
+    if not head.inputs:
+        return refused("it reads constants only")
+    if reason := _unusable(node):
+        return refused(reason)
+    constant = U8 if head.weight is not None else None
+    wanted = Format("int8", constant, (U8,) * head.inputs, (U8,) * head.outputs)
+    return "follow", (Capability(wanted),)
+
+
+def _unusable(node: ir.Node) -> str | None:
+    attributes = node.attributes
+    if node.op_type == "Concat" and _leads_to_product(node):
+        return "OpenVINO quantizes it for the matrix product behind it"
+    if node.op_type == "AveragePool" and counts_padding(node):
+        return "OpenVINO would count padding as the integer 0, which is not the zero point"
+    if node.op_type == "AveragePool" and attributes.get_int("ceil_mode", 0):
+        return "OpenVINO averages in float where ceil_mode is set"
+    if node.op_type.endswith("Pool") and max(attributes.get_ints("dilations", [1])) > 1:
+        return f"OpenVINO runs a dilated {node.op_type} in float"
+    if node.op_type == "Pad" and attributes.get_string("mode", "constant") == "constant":
+        return "OpenVINO pads with a number in float"
+    if node.op_type == "Resize" and (reason := _unusable_resize(node)):
+        return reason
+    if node.op_type in SATURATING and not holds_zero(node):
+        return "its bounds do not hold zero, which a quantized range always does"
+    return None
+
+
+def _unusable_resize(node: ir.Node) -> str | None:
+    where = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    nearest = node.attributes.get_string("mode", "nearest") == "nearest"
+    if not nearest or where == "tf_crop_and_resize":
+        return "OpenVINO resizes integers only by nearest neighbour"
+    if len(sizes(node.inputs[0]) or ()) == 3:
+        return "OpenVINO resizes a line of values in float"
+    return None
+
+
+def _leads_to_product(node: ir.Node) -> bool:
+    """Return whether a matrix product reads what a node makes, perhaps moved before."""
+    readers = [reader for value in node.outputs for reader in value.consumers()]
+    return any(
+        reader.op_type in PRODUCTS or (only_moves(reader) and _leads_to_product(reader))
+        for reader in readers
+    )
