@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -100,11 +100,13 @@ def run_octavo(network: str, path: Path, samples: int) -> int:
 
     backend = get_backend("onnxruntime")
     setting = describe(backend, backend.load(path), 1, next(samples_of(network, 1)))
-    schemes = wanted_tensors(setting.graph, [initial_plan(setting.graph).plan])
+    plan = initial_plan(setting.graph).plan
+    schemes = wanted_tensors(setting.graph, [plan])
     data = CheckedDataset(Drawn(network, samples), labelled=False)
     statistics = calibrate(setting, data, schemes, 32, LogReporter())
     for method in ("minmax", "percentile", "mse"):
-        ranges = plan_ranges(statistics, setting.graph, Recipe(method), schemes)
+        chosen = replace(plan, recipe=Recipe(method))
+        ranges = plan_ranges(statistics, setting.graph, chosen, schemes)
     return len(ranges)
 
 

@@ -82,7 +82,7 @@ def octavo_int8(
     statistics = Statistics(schemes)
     if schemes:
         backend.observe(model, single(calibration), statistics, target)
-    ranges = tied_ranges(statistics, graph, Recipe(), schemes)
+    ranges = tied_ranges(statistics, graph.planned(chosen.plan), Recipe(), schemes)
     return Quantized(backend.build(model, chosen.plan, ranges, target), chosen, graph)
 
 

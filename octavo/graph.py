@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from octavo.plan import Format
+from octavo.plan import Format, Plan
 
 Kind: TypeAlias = Literal[
     "conv",  # convolution of any rank, grouped and depthwise ones too
@@ -42,7 +43,8 @@ class Tensor:
         shape: dimensions for the target's input shapes, None where it is not known; a dimension is
             None when only running the model tells.
         channel_axis: the axis of the channels, None where there is none.
-        tie: tensors with an equal tie share one range (not a decision); None is not tied.
+        tie: tensors with an equal tie share one range (not a decision) where the groups that tie
+            them are INT8, see `Graph.planned`; None is not tied.
     """
 
     name: str
@@ -256,6 +258,10 @@ class Graph:
                 found.setdefault(tensor, []).append(group)
         return {tensor: tuple(groups) for tensor, groups in found.items()}
 
+    def readers(self, group: Group) -> list[Group]:
+        """Return the groups that read what a group makes; one that reads twice comes twice."""
+        return [reader for name in group.outputs for reader in self.consumers.get(name, ())]
+
     @cached_property
     def ties(self) -> Mapping[str, tuple[str, ...]]:
         """Names of the tensors of each tie."""
@@ -264,6 +270,33 @@ class Graph:
             if tensor.tie is not None:
                 found.setdefault(tensor.tie, []).append(tensor.name)
         return {tie: tuple(names) for tie, names in found.items()}
+
+    def planned(self, plan: Plan) -> Graph:
+        """Return the same graph with those ties alone that groups make which `plan` quantizes.
+
+        A group ties what it reads and makes where all of it has one tie. In float it ties nothing:
+        the inputs of a concat of results keep ranges of their own.
+        """
+        parent = {name: name for name in self.tensors}
+
+        def root(name: str) -> str:
+            while parent[name] != name:
+                name = parent[name]
+            return name
+
+        for group in self.groups:
+            names = (*group.inputs, *group.outputs)
+            ties = {self.tensors[name].tie for name in names}
+            if plan.format(group.id).compute == "int8" and len(ties) == 1 and None not in ties:
+                for name in names[1:]:
+                    parent[root(name)] = root(names[0])
+        roots = {name: root(name) for name in parent}
+        shared = Counter(roots.values())
+        tensors = {
+            name: replace(tensor, tie=roots[name] if shared[roots[name]] > 1 else None)
+            for name, tensor in self.tensors.items()
+        }
+        return replace(self, tensors=tensors)
 
     @property
     def macs(self) -> int:

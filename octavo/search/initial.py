@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from octavo.errors import UsageError, nearest
 from octavo.graph import Graph, Group
 from octavo.plan import Compute, Format, Plan, Recipe, Scheme
+from octavo.search.results import RESULTS, on_results, trifles
 
 Approach: TypeAlias = Literal["static", "dynamic"]
 
@@ -143,6 +144,7 @@ class _Chooser:
     def run(self) -> None:
         """Fill `chosen` and `reasons`."""
         offered = {group.id: self._offered(group) for group in self.graph.groups}
+        self._leave_results()
         active: set[str] = set()
         for group in self.graph.groups:
             if self._starts(group, offered[group.id], active, offered):
@@ -154,6 +156,13 @@ class _Chooser:
         for group in self.graph.groups:
             if group.id in active:
                 self.chosen[group.id] = self._variant(group, offered[group.id], active)
+
+    def _leave_results(self) -> None:
+        """Keep in float what only works on results."""
+        passed = trifles(self.graph)
+        for name in passed | on_results(self.graph, passed):
+            if name not in self.forced:
+                self.reasons.setdefault(name, RESULTS)
 
     def _offered(self, group: Group) -> list[Format]:
         formats = [f for f in group.formats if f.compute in self.computes]
@@ -209,14 +218,11 @@ class _Chooser:
         shape = self.graph.tensors[tensor].shape
         return float(math.prod(size or 1 for size in shape)) if shape else 1.0
 
-    def _readers(self, group: Group) -> list[Group]:
-        return [r for name in group.outputs for r in self.graph.consumers.get(name, ())]
-
     def _is_dead_end(self, group: Group, active: set[str]) -> bool:
         """Return whether INT8 ends here without having saved anything."""
         if group.role == "compute" or group.id in self.forced:
             return False
-        if any(reader.id in active for reader in self._readers(group)):
+        if any(reader.id in active for reader in self.graph.readers(group)):
             return False
         read = sum(self._size(name) for name in group.inputs)
         return sum(self._size(name) for name in group.outputs) * 2 > read
@@ -226,7 +232,7 @@ class _Chooser:
         best = formats[0]
         if all(scheme is None for scheme in best.outputs):
             return best
-        if any(reader.id in active for reader in self._readers(group)):
+        if any(reader.id in active for reader in self.graph.readers(group)):
             return best
         floating = replace(best, outputs=(None,) * len(best.outputs))
         return floating if floating in formats else best

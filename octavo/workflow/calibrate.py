@@ -11,7 +11,7 @@ from octavo.data.base import Dataset
 from octavo.errors import DataError, NonFiniteError
 from octavo.graph import Graph
 from octavo.measure import SAMPLED, Statistics, tied_ranges
-from octavo.plan import Recipe, Scheme
+from octavo.plan import Plan, Scheme
 from octavo.workflow.batches import sized
 from octavo.workflow.finite import explain_non_finite
 from octavo.workflow.reporter import Advance, Reporter
@@ -78,7 +78,7 @@ def _inputs(
 
 
 def plan_ranges(
-    statistics: Statistics, graph: Graph, recipe: Recipe, schemes: Mapping[str, Scheme]
+    statistics: Statistics, graph: Graph, plan: Plan, schemes: Mapping[str, Scheme]
 ) -> Ranges:
-    """Return the range of every tensor in `schemes`, ties united."""
-    return tied_ranges(statistics, graph, recipe, schemes)
+    """Return the range of every tensor in `schemes`, those united that `plan` ties."""
+    return tied_ranges(statistics, graph.planned(plan), plan.recipe, schemes)

@@ -144,7 +144,7 @@ def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -
     if schemes and statistics is None:
         raise DataError(f"the plan {candidate.name!r} needs ranges and nothing was calibrated")
     ranges = (
-        plan_ranges(statistics, setting.graph, candidate.plan.recipe, schemes)
+        plan_ranges(statistics, setting.graph, candidate.plan, schemes)
         if statistics is not None and schemes
         else {}
     )

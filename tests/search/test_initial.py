@@ -36,24 +36,32 @@ def follow(inputs=1):
     return (Capability(static(inputs=inputs)),)
 
 
-def network(*groups, sizes=None):
+KINDS = {"compute": "conv", "follow": "activation", "float": "normalize"}
+
+
+def network(*groups, sizes=None, kinds=None, macs=None):
     """Make a graph of (id, role, options, inputs); each group makes one tensor named by its id."""
     made = tuple(
         Group(
             id=name,
-            kind="other",
+            kind=(kinds or {}).get(name, KINDS[role]),
             role=role,
             ops=(name, f"{name}/act"),
             inputs=tuple(inputs.split()),
             outputs=(name,),
             options=options,
+            macs=(macs or {}).get(name, 0),
         )
         for name, role, options, inputs in groups
     )
     tensors = {name: "float32" for group in made for name in (*group.inputs, *group.outputs)}
     read = {name for group in made for name in group.inputs}
     return Graph(
-        ops=tuple(Op(op, "other", "Other", g.inputs, g.outputs) for g in made for op in g.ops),
+        ops=tuple(
+            Op(op, g.kind, "Other", g.inputs, g.outputs, macs=g.macs if op == g.id else 0)
+            for g in made
+            for op in g.ops
+        ),
         tensors={n: Tensor(n, d, (sizes or {}).get(n, SIZE)) for n, d in tensors.items()},
         groups=made,
         inputs=("x",),
@@ -141,11 +149,12 @@ class TestFollow:
             ("f", "follow", follow(), "conv"),
             ("g", "follow", follow(), "f"),
             ("norm", "float", REFUSED, "g"),
+            ("last", "compute", CONV, "norm"),
         )
 
         initial = initial_plan(graph)
 
-        assert quantized(initial) == {"conv"}
+        assert quantized(initial) == {"conv", "last"}
         assert initial.reasons["f"] == initial.reasons["g"] == "what it makes is only read in float"
 
     def test_what_shrinks_a_tensor_is_worth_its_integers_even_at_the_end(self):
@@ -153,6 +162,7 @@ class TestFollow:
             ("conv", "compute", CONV, "x"),
             ("pool", "follow", follow(), "conv"),
             sizes={"pool": (1, 8, 1, 1)},
+            kinds={"pool": "pool"},
         )
 
         assert quantized(initial_plan(graph)) == {"conv", "pool"}

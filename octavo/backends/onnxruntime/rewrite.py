@@ -58,7 +58,7 @@ def build(
     built = native(model).canonical.clone()
     convolutions = _convolutions(graph, plan) if aligned else frozenset()
     remember(built, align_depthwise(built.graph, convolutions))
-    rewriter = Rewriter(graph, plan, ranges, built.graph, optimize, plain)
+    rewriter = Rewriter(graph.planned(plan), plan, ranges, built.graph, optimize, plain)
     if any(bias_of(product) for product in rewriter.products):
         rewriter.shapes = free_shapes(built)
     rewriter.run()

@@ -105,7 +105,7 @@ def build(network: Network, graph: Graph, plan: Plan, ranges: Ranges) -> Program
     Raises:
         ModelError: the plan does not fit the network, or a range is missing.
     """
-    rewriter = Rewriter(network, graph, ranges)
+    rewriter = Rewriter(network, graph.planned(plan), ranges)
     formats = checked_formats(graph, plan)
     for group in graph.groups:
         if formats[group.id].is_float:

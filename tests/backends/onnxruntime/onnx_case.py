@@ -127,7 +127,7 @@ class Case:
         schemes = wanted_tensors(self.graph, [self.plan])
         statistics = Statistics(schemes)
         BACKEND.observe(self.model, [self.batch], statistics, self.target)
-        return tied_ranges(statistics, self.graph, Recipe(), schemes)
+        return tied_ranges(statistics, self.graph.planned(self.plan), Recipe(), schemes)
 
     @cached_property
     def built(self) -> Model:
