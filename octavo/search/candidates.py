@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from octavo.graph import Graph
 from octavo.job import Approach as AskedApproach
@@ -27,11 +27,13 @@ class Candidate:
         name: what reports call it.
         plan: the format of every group.
         reasons: why groups stay float, by group id.
+        approach: how activation ranges are found.
     """
 
     name: str
     plan: Plan
     reasons: Mapping[str, str]
+    approach: Approach = "static"
 
     @property
     def quantized(self) -> tuple[str, ...]:
@@ -67,7 +69,15 @@ def _all(graph: Graph, job: QuantizeJob) -> Iterator[Candidate]:
         for recipe in _recipes(approach, job):
             initial = _initial(graph, job, approach, recipe)
             name = approach if approach == "dynamic" else f"{approach} {recipe.ranges}"
-            yield Candidate(name, initial.plan, initial.reasons)
+            yield Candidate(name, initial.plan, initial.reasons, approach)
+
+
+def without(
+    candidate: Candidate, graph: Graph, job: QuantizeJob, refused: Mapping[str, str]
+) -> Candidate:
+    """Return a candidate made anew without some groups, which stay float for the reasons given."""
+    initial = _initial(graph, job, candidate.approach, candidate.plan.recipe, refused)
+    return replace(candidate, plan=initial.plan, reasons=initial.reasons)
 
 
 def _pointless(candidate: Candidate, graph: Graph, job: QuantizeJob) -> bool:
@@ -89,7 +99,13 @@ def _recipes(approach: Approach, job: QuantizeJob) -> tuple[Recipe, ...]:
     return recipes[:1] if approach == "dynamic" else recipes
 
 
-def _initial(graph: Graph, job: QuantizeJob, approach: Approach, recipe: Recipe) -> InitialPlan:
+def _initial(
+    graph: Graph,
+    job: QuantizeJob,
+    approach: Approach,
+    recipe: Recipe,
+    refused: Mapping[str, str] | None = None,
+) -> InitialPlan:
     return initial_plan(
         graph,
         approach=approach,
@@ -97,4 +113,5 @@ def _initial(graph: Graph, job: QuantizeJob, approach: Approach, recipe: Recipe)
         per_channel=job.per_channel,
         float_patterns=job.float_patterns,
         int8_patterns=job.int8_patterns,
+        refused=refused,
     )

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from octavo.backends.base import Ranges
 from octavo.bench import ModelRef
 from octavo.errors import DataError, ExitCode, ModelError, NonFiniteError
+from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
 from octavo.model import Model
-from octavo.search.candidates import Candidate
+from octavo.plan import Plan
+from octavo.search.apart import far_apart
+from octavo.search.candidates import Candidate, without
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import plan_ranges
 from octavo.workflow.evaluate import Evaluation, Evaluator
@@ -138,16 +142,26 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     return Outcome(final, rows, code)
 
 
+def _ranged(
+    candidate: Candidate, statistics: Statistics | None, graph: Graph, job: QuantizeJob
+) -> tuple[Candidate, Ranges]:
+    """Return the ranges of a candidate, which loses the joins whose ranges are far apart."""
+    schemes = wanted_tensors(graph, [candidate.plan])
+    if not schemes:
+        return candidate, {}
+    if statistics is None:
+        raise DataError(f"the plan {candidate.name!r} needs ranges and nothing was calibrated")
+    untied = Plan(recipe=candidate.plan.recipe)
+    refused = far_apart(graph, candidate.plan, plan_ranges(statistics, graph, untied, schemes))
+    if refused:
+        candidate = without(candidate, graph, job, refused)
+        schemes = wanted_tensors(graph, [candidate.plan])
+    return candidate, plan_ranges(statistics, graph, candidate.plan, schemes)
+
+
 def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
     setting = judge_by.setting
-    schemes = wanted_tensors(setting.graph, [candidate.plan])
-    if schemes and statistics is None:
-        raise DataError(f"the plan {candidate.name!r} needs ranges and nothing was calibrated")
-    ranges = (
-        plan_ranges(statistics, setting.graph, candidate.plan, schemes)
-        if statistics is not None and schemes
-        else {}
-    )
+    candidate, ranges = _ranged(candidate, statistics, setting.graph, judge_by.job)
     try:
         built = setting.backend.build(setting.model, candidate.plan, ranges, setting.target)
     except NonFiniteError as error:

@@ -59,7 +59,7 @@ Options: TypeAlias = Callable[[Head, Target], tuple[Role, tuple[Capability, ...]
 def options(head: Head, target: Target) -> tuple[Role, tuple[Capability, ...]]:
     """Return the group's role and its formats, best first."""
     if head.node.domain not in ("", "ai.onnx"):
-        return _refused(refusal(head.node.op_type, head.node.domain))
+        return refused(refusal(head.node.op_type, head.node.domain))
     if head.kind == "embedding":
         return _embedding(head)
     if head.kind == "recurrent":

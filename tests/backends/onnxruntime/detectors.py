@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from networks import Builder
-from onnx import TensorProto, helper
+from onnx import helper
 
 SIDE = 300
 IMAGE = 96  # pixels that are fed; boxes are in units of an image of `SIDE`
@@ -133,9 +133,9 @@ def yolo(batch: object = 1) -> onnx.ModelProto:
 def distances(batch: object = 1) -> onnx.ModelProto:
     """Sides as expectations over 16 bins, by a fixed convolution, as YOLOv8 has them."""
     d = Detector()
-    x = d.block(d.block(d.block("image", 3, 16), 16, 24), 24, 32)
-    bins, cells = d.head(x, 32, 64), grid(12).T.reshape(1, 2, 144)
-    logits = d.op("Reshape", d.head(x, 32, 4), d.constant([0, 4, -1], np.int64))
+    x = d.block(d.block(d.block("image", 3, 24), 24, 64), 64, 96)
+    bins, cells = d.head(x, 96, 64), grid(12).T.reshape(1, 2, 144)
+    logits = d.op("Reshape", d.head(x, 96, 4), d.constant([0, 4, -1], np.int64))
     raw = d.op("Reshape", bins, d.constant([0, 4, 16, 144], np.int64))
     shares = d.op("Softmax", d.op("Transpose", raw, perm=[0, 2, 1, 3]), axis=1)
     d.weight("expectation", np.arange(16, dtype=np.float32).reshape(1, 16, 1, 1))
@@ -180,6 +180,3 @@ def two_stages() -> onnx.ModelProto:
     half = d.mul(d.op("Mul", d.op("Exp", d.mul(d.part(moved, 2, 4), 0.2)), size), 0.5)
     final = d.op("Concat", d.op("Sub", centre, half), d.op("Add", centre, half), axis=-1)
     return d.made(boxes, proposals, final, classes)
-
-
-INPUT = TensorProto.FLOAT
