@@ -75,6 +75,7 @@ class Region:
                 self.closed = False
                 return
             for node in (maker, *(use.node for use in value.uses())):
+                self.closed &= node.graph is start.graph  # what a body reads stays as it is
                 waiting += self._neighbours(node, value)
 
     def _neighbours(self, node: ir.Node, value: ir.Value) -> list[ir.Value]:

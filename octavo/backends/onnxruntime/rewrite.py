@@ -15,9 +15,9 @@ from octavo.backends.onnxruntime.align import align_depthwise, align_patches, re
 from octavo.backends.onnxruntime.dynamic import write_dynamic
 from octavo.backends.onnxruntime.edits import FLOAT
 from octavo.backends.onnxruntime.forms import find_limits, write_form
+from octavo.backends.onnxruntime.gemm import GemmWriter, bias_of, can_fuse
 from octavo.backends.onnxruntime.graph import is_constant
 from octavo.backends.onnxruntime.kinds import SATURATING
-from octavo.backends.onnxruntime.linear import GemmWriter, bias_of, can_fuse
 from octavo.backends.onnxruntime.load import native, wrap
 from octavo.backends.onnxruntime.mend import mend
 from octavo.backends.onnxruntime.qdq import Writer, bias_quantization, weight_with_bias

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from networks import Builder
+from onnx import TensorProto, helper
 from onnx_case import BACKEND, Case, all_static, images, noise, planned_case, static_case
 
 from octavo.backends.onnxruntime.align import remembered
@@ -93,6 +94,27 @@ def test_channels_that_something_else_sees_stay():
     for case in (shown, joined):
         assert (24, 1, 3, 3) in weights(case).values()
         assert case.failures == {}
+
+
+def test_channels_that_a_body_reads_stay():
+    b = Builder()
+    y = block(b, b.conv("image", "stem", 3, 4, k=1), 24)
+    weight, on = b.random("w", 4, 24, 1, 1), b.weight("on", np.array(True))
+    bodies = {
+        name: helper.make_graph(
+            [helper.make_node("Conv", ["expand_r_out", weight], [f"{name}_y"], f"{name}_conv")],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None)],
+        )
+        for name in ("then_branch", "else_branch")
+    }
+    b.nodes.append(helper.make_node("If", [on], ["chosen"], "branch", **bodies))
+    case = planned_case(b.ending(y, "chosen", image=["n", 3, 8, 8]), images(2))
+
+    assert (24, 1, 3, 3) in weights(case).values()
+    assert remembered(native(case.built).canonical) == {}
+    assert case.sqnr("chosen") >= 30
 
 
 def test_a_depthwise_convolution_in_float_stays():
