@@ -59,9 +59,9 @@ def sqnr(reference: Array, other: Array) -> float:
     return float(10 * np.log10(signal / max(error, 1e-30)))
 
 
-def run(model: Model, batch: Batch) -> dict[str, Array]:
+def run(model: Model, batch: Batch, backend: OnnxRuntimeBackend = BACKEND) -> dict[str, Array]:
     """Run one batch."""
-    return BACKEND.open(model, TARGET).run(batch)
+    return backend.open(model, TARGET).run(batch)
 
 
 def canonical(model: Model) -> ir.Graph:
@@ -103,12 +103,16 @@ def all_static(graph: Graph, *kept: str) -> Plan:
 
 @dataclass(frozen=True, repr=False)
 class Case:
-    """A float model, a plan for it, and what comes of it; ranges are measured on `batch`."""
+    """A float model, a plan for it, and what comes of it; ranges are measured on `batch`.
+
+    `backend` is ONNX Runtime's, or another runtime of the same models.
+    """
 
     model: Model
     plan: Plan
     batch: Batch
     target: Target = TARGET
+    backend: OnnxRuntimeBackend = BACKEND
 
     def __repr__(self) -> str:
         nodes = written(self.model).graph.node
@@ -120,18 +124,18 @@ class Case:
 
     @cached_property
     def graph(self) -> Graph:
-        return BACKEND.graph(self.model, self.target)
+        return self.backend.graph(self.model, self.target)
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
         schemes = wanted_tensors(self.graph, [self.plan])
         statistics = Statistics(schemes)
-        BACKEND.observe(self.model, [self.batch], statistics, self.target)
+        self.backend.observe(self.model, [self.batch], statistics, self.target)
         return tied_ranges(statistics, self.graph.planned(self.plan), Recipe(), schemes)
 
     @cached_property
     def built(self) -> Model:
-        return BACKEND.build(self.model, self.plan, self.ranges, self.target)
+        return self.backend.build(self.model, self.plan, self.ranges, self.target)
 
     @cached_property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -139,7 +143,7 @@ class Case:
 
     @cached_property
     def audit(self) -> dict[str, Audit]:
-        found = BACKEND.audit(self.model, self.plan, self.built, self.batch, self.target)
+        found = self.backend.audit(self.model, self.plan, self.built, self.batch, self.target)
         return {entry.group: entry for entry in found}
 
     @property
@@ -150,15 +154,16 @@ class Case:
 
     @cached_property
     def float_outputs(self) -> dict[str, Array]:
-        return run(self.model, self.batch)
+        return run(self.model, self.batch, self.backend)
 
     @cached_property
     def int8_outputs(self) -> dict[str, Array]:
-        return run(self.built, self.batch)
+        return run(self.built, self.batch, self.backend)
 
     @cached_property
     def reference_outputs(self) -> dict[str, Array]:
-        return run(BACKEND.reference(self.model, self.plan, self.ranges, self.target), self.batch)
+        oracle = self.backend.reference(self.model, self.plan, self.ranges, self.target)
+        return run(oracle, self.batch, self.backend)
 
     def step(self, tensor: str) -> float:
         """Return the size of one integer step of a quantized tensor."""
@@ -178,10 +183,17 @@ class Case:
         return sqnr(self.reference_outputs[tensor], self.int8_outputs[tensor])
 
 
-def static_case(proto: onnx.ModelProto, batch: Batch, *kept: str, target: Target = TARGET) -> Case:
+def static_case(
+    proto: onnx.ModelProto,
+    batch: Batch,
+    *kept: str,
+    target: Target = TARGET,
+    backend: OnnxRuntimeBackend = BACKEND,
+) -> Case:
     """Return the case in which every group that can is static INT8, but those in `kept`."""
-    model = BACKEND.load(proto)
-    return Case(model, all_static(BACKEND.graph(model, target), *kept), batch, target)
+    model = backend.load(proto)
+    plan = all_static(backend.graph(model, target), *kept)
+    return Case(model, plan, batch, target, backend)
 
 
 def image_case(
@@ -196,10 +208,17 @@ def image_case(
     return static_case(proto, batch or images(), *kept, target=target)
 
 
-def planned_case(proto: onnx.ModelProto, batch: Batch, **options: object) -> Case:
+def planned_case(
+    proto: onnx.ModelProto,
+    batch: Batch,
+    *,
+    backend: OnnxRuntimeBackend = BACKEND,
+    **options: object,
+) -> Case:
     """Return the case of the plan that `initial_plan` makes with `options`."""
-    model = BACKEND.load(proto)
-    return Case(model, initial_plan(BACKEND.graph(model, TARGET), **options).plan, batch)
+    model = backend.load(proto)
+    plan = initial_plan(backend.graph(model, TARGET), **options).plan
+    return Case(model, plan, batch, backend=backend)
 
 
 def constants(model: Model) -> dict[str, Array]:
