@@ -5,47 +5,47 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.edits import FLOAT
+from octavo.backends.onnxruntime.edits import FLOAT, sizes
 from octavo.backends.onnxruntime.qdq import Writer
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
 ALMOST_NOTHING = np.array(1e-30, np.float32)
-"""Disappears in an average of any other value, and is not 0, which OpenVINO would put back into the
-pool."""
+"""Disappears beside any other value, and is not 0, which OpenVINO would optimize away."""
 
 
 def mended(model: ir.Model) -> ir.Model:
     """Return a model that OpenVINO computes rightly; the same object where it is one already."""
-    if not any(map(counts_padding, model.graph)):
-        return model
     if model.opset_imports.get("", 0) < PAD_TAKES_INPUTS:
         return model
+    if not any(counts_padding(node) or lacks_bias(node) for node in model.graph):
+        return model
     changed = model.clone()
-    pad_before_averaging(changed.graph)
+    writer = Writer(changed.graph)
+    pad_before_averaging(writer)
+    add_to_products(writer)
+    changed.graph.sort()
     return changed
 
 
-def pad_before_averaging(graph: ir.Graph) -> None:
+def pad_before_averaging(writer: Writer) -> None:
     """Pad by an operator of its own where an AveragePool counts the padding.
 
     On integers OpenVINO 2026.4 pads with 0, which is not the zero point, whether the pool was
     quantized or only stands between quantizers; and with `ceil_mode` it divides by the wrong counts
     in float.
     """
-    writer = Writer(graph)
-    for node in list(graph):
+    for node in list(writer.graph):
         if not counts_padding(node) or (source := node.inputs[0]) is None:
             continue
         pads = node.attributes.get_ints("pads", [])
         half = len(pads) // 2
-        sizes = [0, 0, *pads[:half], 0, 0, *pads[half:]]
-        amount = writer.constant(f"{node.name}.pads", np.array(sizes, np.int64))
-        value = writer.constant(f"{node.name}.pad", ALMOST_NOTHING)
+        amounts = [0, 0, *pads[:half], 0, 0, *pads[half:]]
+        amount = writer.constant(f"{node.name}.pads", np.array(amounts, np.int64))
+        value = writer.constant("almost.nothing", ALMOST_NOTHING)
         padded = writer.node("Pad", [source, amount, value], f"{node.name}.padded", FLOAT)
         node.replace_input_with(0, padded)
         node.attributes.pop("pads")
         node.attributes.pop("count_include_pad")
-    graph.sort()
 
 
 def counts_padding(node: ir.Node) -> bool:
@@ -53,3 +53,51 @@ def counts_padding(node: ir.Node) -> bool:
     attributes = node.attributes
     counted = node.op_type == "AveragePool" and attributes.get_int("count_include_pad", 0)
     return bool(counted) and any(attributes.get_ints("pads", []))
+
+
+def add_to_products(writer: Writer) -> None:
+    """Add next to nothing to quantized products of rows that have no bias, or one of zeros.
+
+    Of several such products OpenVINO 2026.4 makes one kernel where the shapes are fixed and one
+    thread runs them, and computes something else: the quantizer behind a product then holds its
+    dequantization, channel by channel. What is added differs by channel, since a vector of equal
+    numbers would count as one number and be taken into the quantizer as well.
+    """
+    for node in list(writer.graph):
+        if lacks_bias(node):
+            columns = _columns(node)
+            values = ALMOST_NOTHING * np.arange(1, columns + 1, dtype=np.float32)
+            nothing = writer.constant(f"{node.name}.nothing", values)
+            writer.follow(node, "Add", f"{node.name}.bias", [nothing])
+
+
+def _columns(product: ir.Node) -> int:
+    weight = _stored(product.inputs[1])
+    transposed = product.attributes.get_int("transB", 0)
+    return 1 if weight is None else int(weight.shape.numpy()[-2 if transposed else -1])
+
+
+def lacks_bias(node: ir.Node) -> bool:
+    """Return whether a node is a product of rows by a dequantized constant, without a bias."""
+    if node.op_type not in ("MatMul", "Gemm") or node.domain or _stored(node.inputs[1]) is None:
+        return False
+    if len(sizes(node.inputs[0]) or ()) > 2:
+        return False
+    bias = _stored(node.inputs[2]) if len(node.inputs) > 2 else None
+    if len(node.inputs) > 2 and (bias is None or np.any(bias.numpy())):
+        return False
+    return not any(_adds_constant(use.node) for use in node.outputs[0].uses())
+
+
+def _stored(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """Return the integers of a constant that is kept as such, None for other values."""
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
+        return None
+    return node.inputs[0].const_value
+
+
+def _adds_constant(node: ir.Node) -> bool:
+    if node.op_type not in ("Add", "Sum"):
+        return False
+    return any(value is not None and value.const_value is not None for value in node.inputs)
