@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, KernelTime
 from octavo.backends.onnxruntime.carried import PART, REASONS
+from octavo.backends.openvino.check import check_outputs
 from octavo.backends.openvino.executed import Executed
 from octavo.backends.openvino.kernels import profile_session
 from octavo.graph import Graph, Group
@@ -17,15 +18,24 @@ from octavo.target import Target
 PROFILE_RUNS = 20
 
 
-def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
-    """Tell what every group executed; `Backend.audit`."""
-    executed = Executed(graph, built, profile_session(built, batch, target, runs=1))
+def audit(
+    model: Model, graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target
+) -> list[Audit]:
+    """Tell what every group executed; `Backend.audit`.
+
+    Raises:
+        ModelError: what was executed does not compute what the built model says.
+    """
+    ran = profile_session(built, batch, target, runs=1)
+    check_outputs(None if model is built else model, built, batch, ran.outputs, target)
+    executed = Executed(graph, built, ran.kernels)
     return [_audit(group, plan.format(group.id), executed) for group in graph.groups]
 
 
 def profile(graph: Graph, built: Model, batch: Batch, target: Target) -> list[KernelTime]:
     """Time every kernel that does something; `Backend.profile`."""
-    executed = Executed(graph, built, profile_session(built, batch, target, PROFILE_RUNS))
+    ran = profile_session(built, batch, target, PROFILE_RUNS)
+    executed = Executed(graph, built, ran.kernels)
     return [
         KernelTime(kernel.kind, executed.groups_of(kernel), kernel.seconds)
         for kernel in executed.kernels.values()

@@ -69,7 +69,7 @@ class OpenVinoBackend(OnnxRuntimeBackend):
         self, model: Model, plan: Plan, built: Model, batch: Batch, target: Target
     ) -> Sequence[Audit]:
         """Tell what every group executes."""
-        return audit.audit(self.graph(model, target), plan, built, batch, target)
+        return audit.audit(model, self.graph(model, target), plan, built, batch, target)
 
     def baselines(self, model: Model, target: Target) -> Mapping[str, Model]:
         """Return the model as OpenVINO runs it by default, and in float32 where that differs."""

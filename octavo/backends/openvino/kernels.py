@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import openvino as ov
 
-from octavo.arrays import Batch
+from octavo.arrays import Array, Batch
 from octavo.backends.openvino.run import OpenVinoSession
 from octavo.model import Model
 from octavo.target import Target
@@ -66,13 +66,23 @@ class Kernel:
         return bool(self.outputs) and set(self.outputs) <= INTEGERS
 
 
-def profile_session(model: Model, batch: Batch, target: Target, runs: int) -> list[Kernel]:
-    """Run a model with OpenVINO's performance counters and return its kernels in their order.
+@dataclass(frozen=True)
+class Profile:
+    """What became of a batch.
 
-    The first run is not counted.
+    Attributes:
+        kernels: those that ran, in their order.
+        outputs: what the model returned, by name.
     """
+
+    kernels: tuple[Kernel, ...]
+    outputs: Mapping[str, Array]
+
+
+def profile_session(model: Model, batch: Batch, target: Target, runs: int) -> Profile:
+    """Run a model on a batch with OpenVINO's performance counters; the first run is not counted."""
     session = OpenVinoSession(model, target, profile=True)
-    session.run(batch)
+    outputs = session.run(batch)
     request = session.request(batch)
     first = _means(request)
     for _ in range(runs):
@@ -83,7 +93,7 @@ def profile_session(model: Model, batch: Batch, target: Target, runs: int) -> li
     }
     ran = {name: max(seconds.get(name, 0.0), 0.0) + CLOCK / 2 for name in first}
     graph = request.get_compiled_model().get_runtime_model()
-    return [_kernel(node, ran) for node in graph.get_ordered_ops()]
+    return Profile(tuple(_kernel(node, ran) for node in graph.get_ordered_ops()), outputs)
 
 
 def _means(request: ov.InferRequest) -> dict[str, float]:

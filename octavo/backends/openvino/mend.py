@@ -17,12 +17,16 @@ def mended(model: ir.Model) -> ir.Model:
     """Return a model that OpenVINO computes rightly; the same object where it is one already."""
     if model.opset_imports.get("", 0) < PAD_TAKES_INPUTS:
         return model
-    if not any(counts_padding(node) or lacks_bias(node) for node in model.graph):
+    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph)
+    wrong = (counts_padding, lacks_bias, finds_extremes) if quantized else (counts_padding,)
+    if not any(is_wrong(node) for node in model.graph for is_wrong in wrong):
         return model
     changed = model.clone()
     writer = Writer(changed.graph)
     pad_before_averaging(writer)
-    add_to_products(writer)
+    if quantized:
+        add_to_products(writer)
+        keep_extremes_float(writer)
     changed.graph.sort()
     return changed
 
@@ -87,6 +91,27 @@ def lacks_bias(node: ir.Node) -> bool:
     if len(node.inputs) > 2 and (bias is None or np.any(bias.numpy())):
         return False
     return not any(_adds_constant(use.node) for use in node.outputs[0].uses())
+
+
+def keep_extremes_float(writer: Writer) -> None:
+    """Keep a quantizer from being taken into the search for an extreme.
+
+    OpenVINO 2026.4 then compares in the type of the integers before they are made. A value with two
+    readers takes nothing in: x + x * 1e-30, which is x.
+    """
+    for node in list(writer.graph):
+        if finds_extremes(node):
+            small = writer.constant("almost.nothing", ALMOST_NOTHING)
+            whole = writer.follow(node, "Add", f"{node.name}.kept", [small])
+            found = node.outputs[0]
+            part = writer.node("Mul", [found, small], f"{node.name}.nothing", FLOAT)
+            whole.producer().replace_input_with(1, part)
+
+
+def finds_extremes(node: ir.Node) -> bool:
+    """Return whether a node reduces values to their largest or smallest."""
+    extremes = ("ReduceMax", "ReduceMin", "GlobalMaxPool")
+    return node.op_type in extremes and not node.domain and node.outputs[0].dtype == FLOAT
 
 
 def _stored(value: ir.Value | None) -> ir.TensorProtocol | None:

@@ -13,7 +13,7 @@ _REWRITTEN = re.compile(
     r"|_original)$"
 )
 """What OpenVINO appends to the name of a layer that it takes apart."""
-_PARTS = re.compile(r"\.(integer|cast|scale|product|bias|stored|looked_up|padded)$")
+_PARTS = re.compile(r"\.(integer|cast|scale|product|bias|stored|looked_up|padded|kept|nothing)$")
 """What is appended to the name of an operator that is written as several."""
 _COPY = re.compile(r"(\.float)?\.copy$")
 """What is appended to the name of a value that is copied; the copy's name hides the operator's."""
