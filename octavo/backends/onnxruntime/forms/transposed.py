@@ -7,6 +7,8 @@ al., Is the deconvolution layer the same as a convolutional layer?, 2016).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,36 +98,35 @@ def no_convolution(node: ir.Node) -> str | None:
 
 def write_transposed(writer: Writer, node: ir.Node, output: Quantization) -> None:
     """Write a ConvTranspose as Conv; its integers are spread and cut behind the quantizer."""
-    axes, shape = axes_of(node), sizes(node.inputs[0])
-    weight, groups = constant(node.inputs[1]), node.attributes.get_int("group", 1)
-    if weight is None or shape is None:
+    axes, shape, weight = axes_of(node), sizes(node.inputs[0]), constant_shape(node.inputs[1])
+    if shape is None or weight is None:
         raise ModelError(f"{node.name!r} was to become a convolution, and its shape is not known")
-    name, strides = str(node.name), [axis.stride for axis in axes]
-    phases = int(np.prod(strides))
-    channels = weight.shape[1] * groups
-    kernel = convolution_weight(weight, axes, groups)
-    inputs = [node.inputs[0], writer.constant(f"{name}.phases", kernel.astype(np.float32))]
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    if bias is not None:
-        tiled = np.tile(bias, phases).astype(np.float32)
-        inputs.append(writer.constant(f"{name}.phases.bias", tiled))
-    pads = [axis.pads[end] for end in (0, 1) for axis in axes]
-    rewire(node, "Conv", inputs, pads=pads, kernel_shape=list(kernel.shape[2:]))
+    channels = weight[1] * node.attributes.get_int("group", 1)
+    _become_convolution(writer, node, axes)
     quantizer = quantizer_behind(node)
     for value in (node.outputs[0], *quantizer.inputs[:1], *quantizer.outputs):
         value.shape = None  # they have the channels of all phases now
     made = quantizer.outputs[0]
     readers = [(use.node, use.idx) for use in made.uses()]
-    end = made
-    if phases > 1:
-        space = [
-            None if size is None else size + sum(axis.pads) - axis.taps + 1
-            for size, axis in zip(shape[2:], axes, strict=True)
-        ]
-        end = spread(writer, name, made, space, strides, channels)
-    end = _cut(writer, name, end, axes)
+    end = _spread(writer, str(node.name), made, axes, shape[2:], channels)
+    end = _cut(writer, str(node.name), end, axes)
     for reader, index in readers:
         reader.replace_input_with(index, end)
+
+
+def _become_convolution(writer: Writer, node: ir.Node, axes: list[Axis]) -> None:
+    """Make a Conv of a ConvTranspose, which makes all phases of a stride as channels."""
+    weight = constant(node.inputs[1])
+    if weight is None:
+        raise ModelError(f"{node.name!r} has no constant weight")
+    kernel = convolution_weight(weight, axes, node.attributes.get_int("group", 1))
+    inputs = [node.inputs[0], writer.constant(f"{node.name}.phases", kernel.astype(np.float32))]
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if bias is not None:
+        tiled = np.tile(bias, len(kernel) // len(bias)).astype(np.float32)
+        inputs.append(writer.constant(f"{node.name}.phases.bias", tiled))
+    pads = [axis.pads[end] for end in (0, 1) for axis in axes]
+    rewire(node, "Conv", inputs, pads=pads, kernel_shape=list(kernel.shape[2:]))
 
 
 def convolution_weight(weight: FloatArray, axes: list[Axis], groups: int) -> Array:
@@ -138,7 +139,7 @@ def convolution_weight(weight: FloatArray, axes: list[Axis], groups: int) -> Arr
     """
     inputs, outputs = weight.shape[:2]
     rank = len(axes)
-    dense = np.swapaxes(weight, 0, 1)  # [outputs of a group, inputs, ...], a row for each group
+    dense = np.swapaxes(weight, 0, 1)
     if groups > 1:
         rows = weight.reshape(groups, inputs // groups, outputs, *weight.shape[2:])
         rows = np.swapaxes(rows, 1, 2).reshape(groups * outputs, -1, *weight.shape[2:])
@@ -150,6 +151,25 @@ def convolution_weight(weight: FloatArray, axes: list[Axis], groups: int) -> Arr
     taps, phases = range(2, 2 + 2 * rank, 2), range(3, 3 + 2 * rank, 2)
     parts = np.flip(parts, tuple(taps)).transpose(*phases, 0, 1, *taps)
     return parts.reshape(-1, dense.shape[1], *[axis.taps for axis in axes])
+
+
+def _spread(
+    writer: Writer,
+    name: str,
+    value: ir.Value,
+    axes: list[Axis],
+    space: Sequence[int | None],
+    channels: int,
+) -> ir.Value:
+    """Return the phases, which are channels, as positions."""
+    strides = [axis.stride for axis in axes]
+    if math.prod(strides) == 1:
+        return value
+    made = [
+        None if size is None else size + sum(axis.pads) - axis.taps + 1
+        for size, axis in zip(space, axes, strict=True)
+    ]
+    return spread(writer, name, value, made, strides, channels)
 
 
 def _cut(writer: Writer, name: str, value: ir.Value, axes: list[Axis]) -> ir.Value:
