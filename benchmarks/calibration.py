@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -186,10 +187,10 @@ class Tool:
 TOOLS = {
     "octavo": Tool(run_octavo),
     "octavo-all-cores": Tool(run_octavo, pinned=False),
-    "ort-minmax": Tool(lambda *given: run_minmax(*given, 1)),
-    "ort-minmax-as-shipped": Tool(lambda *given: run_minmax(*given, 0), pinned=False),
-    "ort-entropy": Tool(lambda *given: run_histogram(*given, "Entropy"), pinned=False),
-    "ort-percentile": Tool(lambda *given: run_histogram(*given, "Percentile"), pinned=False),
+    "ort-minmax": Tool(partial(run_minmax, threads=1)),
+    "ort-minmax-as-shipped": Tool(partial(run_minmax, threads=0), pinned=False),
+    "ort-entropy": Tool(partial(run_histogram, method="Entropy"), pinned=False),
+    "ort-percentile": Tool(partial(run_histogram, method="Percentile"), pinned=False),
     "forward": Tool(run_forward),
 }
 

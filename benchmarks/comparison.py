@@ -124,11 +124,12 @@ class Comparison:
         made = onnx_models.octavo_int8(it.backend, it.model, self.approach, it.calibration, target)
         self.store("octavo", made.model)
         self.store("mended", onnx_models.mended(it.model))
+        audits = it.backend.audit(it.model, made.chosen.plan, made.model, it.batch, target)
         row: dict[str, Any] = {
             "network": it.name,
             "approach": self.approach,
             "threads": target.threads,
-            "int8_share": onnx_models.int8_share(it.backend, it.model, made, it.batch, target),
+            "int8_share": onnx_models.int8_share(made, audits),
             "sqnr_db": {"octavo": self.sqnr(made.model)},
         }
         for key in ("fp32", "mended"):
@@ -159,16 +160,8 @@ class Comparison:
         )
 
     def pair(self, other: ModelRef) -> dict[str, Any]:
-        """Return a measurement for all of the time, JSON-ready.
-
-        Where every try is disturbed, the one with the narrowest interval stands.
-        """
-        results = []
-        while len(results) < self.options.tries:
-            results.append(self.measure(other, self.options.seconds))
-            if not results[-1].noisy:
-                return speed_results.entry(results[-1])
-        return speed_results.entry(min(results, key=_width))
+        """Return a measurement for all of the time, JSON-ready."""
+        return measured(other, self.refs["octavo"], self.subject.batch, self.options)
 
     def against(self, name: str, row: dict[str, Any]) -> None:
         """Compare with a peer and put what is found into the row."""
@@ -228,6 +221,22 @@ class Comparison:
             return self.sqnr(self.subject.backend.load(made.folder / "model.onnx"))
         except OctavoError as error:
             return str(error)[:ERROR_LENGTH]
+
+
+def measured(
+    baseline: ModelRef, candidate: ModelRef, batch: Batch, options: Options
+) -> dict[str, Any]:
+    """Measure two models in turns for all of the time; JSON-ready.
+
+    Where every try is disturbed, the one with the narrowest interval stands.
+    """
+    results: list[PairResult] = []
+    while len(results) < options.tries:
+        seconds = options.seconds
+        results.append(measure_pair(baseline, candidate, batch, options.target, seconds=seconds))
+        if not results[-1].noisy:
+            return speed_results.entry(results[-1])
+    return speed_results.entry(min(results, key=_width))
 
 
 def _width(result: PairResult) -> float:

@@ -19,6 +19,6 @@ def describe_machine() -> dict[str, object]:
         "versions": {
             "octavo": metadata.version("octavo"),
             "numpy": metadata.version("numpy"),
-            **get_backend("onnxruntime").versions(),
+            **get_backend("openvino").versions(),  # and those of ONNX Runtime
         },
     }

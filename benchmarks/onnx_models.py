@@ -86,14 +86,8 @@ def octavo_int8(
     return Quantized(backend.build(model, chosen.plan, ranges, target), chosen, graph)
 
 
-def int8_share(
-    backend: Backend, model: Model, quantized: Quantized, batch: Batch, target: Target
-) -> dict[str, Any]:
-    """Return which share of the linear multiply-adds was executed in INT8, and what was not.
-
-    The audit reads it back from the profiler.
-    """
-    audits = backend.audit(model, quantized.chosen.plan, quantized.model, batch, target)
+def int8_share(quantized: Quantized, audits: Sequence[Audit]) -> dict[str, Any]:
+    """Return which share of the linear multiply-adds was executed in INT8, and what was not."""
     macs = {group.id: group.macs for group in quantized.graph.groups if group.macs}
     total = sum(macs.values())
     left = [audit for audit in audits if audit.group in macs and not _is_int8(audit)]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("benchmarks.overhead", "benchmarks.calibration", "benchmarks.onnx_speed")
+BENCHMARKS = (
+    "benchmarks.overhead",
+    "benchmarks.calibration",
+    "benchmarks.onnx_speed",
+    "benchmarks.openvino_speed",
+)
 
 
 def main() -> int:

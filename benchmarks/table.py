@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ COLUMNS = {
     "over_openvino": "over OpenVINO + NNCF",
 }
 """Measurements by their key, and what the table calls them; one that no row has is left out."""
+
+OPENVINO_COLUMNS = {
+    "over_fp32": "over FP32",
+    "over_default": "over OpenVINO's default",
+    "over_openvino": "over NNCF",
+    "over_onnxruntime": "over INT8 in ONNX Runtime",
+    "same_artifact_over_onnxruntime": "the artifact of ONNX Runtime, over the same there",
+}
 
 PEERS_NOTE = (
     "Each quantizer enters with the fastest of its settings, which the committed JSON names; its "
@@ -42,31 +51,30 @@ def line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def shown(rows: list[dict[str, Any]]) -> list[str]:
+def shown(rows: list[dict[str, Any]], columns: Mapping[str, str] = COLUMNS) -> list[str]:
     """Return the keys of the columns that there is something to show in."""
-    return [key for key in COLUMNS if any(key in row for row in rows)]
+    return [key for key in columns if any(key in row for row in rows)]
 
 
-def speed_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the rows of `onnx_speed`, median milliseconds and ratios."""
-    keys = shown(rows)
-    head = ("model", "ranges", "FP32 ms", "INT8 ms", *(COLUMNS[key] for key in keys))
+def speed_table(rows: list[dict[str, Any]], columns: Mapping[str, str] = COLUMNS) -> list[str]:
+    """Return rows of measurements, median milliseconds and ratios."""
+    keys = shown(rows, columns)
+    head = ("model", "ranges", "FP32 ms", "INT8 ms", *(columns[key] for key in keys))
     lines = [line(*head), "|---" * len(head) + "|"]
     for row in rows:
-        ms = row["over_fp32"]["ms"]
-        times = (f"{ms['fp32']:.2f}", f"{ms['octavo']:.2f}")
+        times = (f"{ms:.2f}" for ms in row["over_fp32"]["ms"].values())
         ratios = (ratio(row.get(key)) for key in keys)
         lines.append(line(row["network"], row["approach"], *times, *ratios))
     return lines
 
 
-def describe(content: dict[str, Any], threads: int) -> str:
+def describe(content: dict[str, Any], threads: int, package: str = "onnxruntime") -> str:
     """Return where and how the rows were measured."""
     machine = content["machine"]
     counted = "1 thread" if threads == 1 else f"{threads} threads"
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['instructions'])}; "
-        f"onnxruntime {machine['versions']['onnxruntime']}; batch 1, {counted}, the two models "
+        f"{package} {machine['versions'][package]}; batch 1, {counted}, the two models "
         "measured in turns; 95 % intervals."
     )
 
@@ -74,22 +82,39 @@ def describe(content: dict[str, Any], threads: int) -> str:
 def section(content: dict[str, Any], threads: int) -> list[str]:
     """Return the text and the table for a number of threads."""
     rows = content["rows"]
-    lines = [describe(content, threads), "", *speed_table(rows)]
-    entries = [row[key] for row in rows for key in shown(rows) if key in row]
-    if any(entry.get("noisy") for entry in entries):
-        lines += ["", "\\* measured while the machine was noisy."]
+    lines = [describe(content, threads), "", *speed_table(rows), *noise_note(rows, COLUMNS)]
     if set(shown(rows)) - {"over_fp32", "over_stock"}:
         lines += ["", PEERS_NOTE]
     return lines
 
 
+def openvino_section(content: dict[str, Any]) -> list[str]:
+    """Return the text and the table of what runs in OpenVINO."""
+    rows = content["rows"]
+    return [
+        f"In OpenVINO (`--runtime openvino`): {describe(content, 1, 'openvino')}",
+        "",
+        *speed_table(rows, OPENVINO_COLUMNS),
+        *noise_note(rows, OPENVINO_COLUMNS),
+    ]
+
+
+def noise_note(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> list[str]:
+    """Return what the mark of a disturbed measurement means, where there is one."""
+    entries = [row[key] for row in rows for key in columns if key in row]
+    noisy = any(entry.get("noisy") for entry in entries)
+    return ["", "\\* measured while the machine was noisy."] if noisy else []
+
+
 def render(folder: Path = RESULTS) -> str:
-    """Return the text between the markers: a table for each number of threads."""
+    """Return the text between the markers: a table for each number of threads, and OpenVINO's."""
     parts = []
     for threads in (1, 2):
         file = folder / f"onnx_speed_{threads}t.json"
         if file.is_file():
             parts.append("\n".join(section(json.loads(file.read_text()), threads)))
+    if (file := folder / "openvino.json").is_file():
+        parts.append("\n".join(openvino_section(json.loads(file.read_text()))))
     return "\n\n".join(parts)
 
 

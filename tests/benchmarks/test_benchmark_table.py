@@ -58,3 +58,14 @@ def test_there_is_a_table_for_each_number_of_threads(tmp_path: Path) -> None:
     first, _, second = render(tmp_path).partition("\n\nSome CPU")
     assert "batch 1, 1 thread," in first and PEERS_NOTE not in first
     assert "batch 1, 2 threads," in second and second.endswith(PEERS_NOTE)
+
+
+def test_openvino_has_a_table_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, 1, [row()])
+    machine = {**MACHINE, "versions": {"openvino": "2026.9"}}
+    there = row(over_default=measured(1.5, noisy=True), over_onnxruntime=measured(1.1))
+    (tmp_path / "openvino.json").write_text(json.dumps({"machine": machine, "rows": [there]}))
+    text = render(tmp_path).partition("\n\nIn OpenVINO")[2]
+    assert "openvino 2026.9; batch 1, 1 thread" in text
+    assert "| over FP32 | over OpenVINO's default | over INT8 in ONNX Runtime |" in text
+    assert text.endswith("\\* measured while the machine was noisy.")
