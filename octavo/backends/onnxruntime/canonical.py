@@ -18,6 +18,7 @@ from octavo.backends.onnxruntime.kinds import SATURATING, only_moves
 from octavo.backends.onnxruntime.passes.arithmetic import merge_saturations, simplify_arithmetic
 from octavo.backends.onnxruntime.passes.convolutions import (
     convolve_normalizations,
+    pad_every_axis,
     shuffle_by_rows,
     take_up_padding,
 )
@@ -30,6 +31,7 @@ from octavo.backends.onnxruntime.passes.pools import average_globally
 from octavo.backends.onnxruntime.passes.products import simplify_products
 from octavo.backends.onnxruntime.passes.resizing import simplify_resizes
 from octavo.backends.onnxruntime.qdq import Writer
+from octavo.backends.onnxruntime.shapes import infer_types
 from octavo.backends.onnxruntime.structure import bodies_of
 
 OPSET = 14  # has HardSwish; all else of 13 that inference needs is the same in it
@@ -63,17 +65,13 @@ def respell(model: ir.Model) -> None:
     """Bring operators into the forms for which ONNX Runtime has integer kernels."""
     for graph in model.graphs():
         graph.opset_imports[""] = max(graph.opset_imports.get("", OPSET), OPSET)
-    _infer_shapes(model)
+    infer_types(model)
     writer = Writer(model.graph)
     for step in _SPELLINGS:
         step(writer)
         common.RemoveUnusedNodesPass()(model)  # else values seem to have more readers
     model.graph.sort()
-    _infer_shapes(model)
-
-
-def _infer_shapes(model: ir.Model) -> None:
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    infer_types(model)
 
 
 def _fold(writer: Writer) -> None:
@@ -87,6 +85,7 @@ _SPELLINGS: tuple[Callable[[Writer], None], ...] = (
     simplify_products,
     average_globally,
     take_up_padding,
+    pad_every_axis,
     recognize_hard_activations,
     _fold,
     convolve_normalizations,

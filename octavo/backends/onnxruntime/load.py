@@ -69,6 +69,7 @@ def load(source: object, name: str) -> Model:
     original = _read(path) if path is not None else _convert(source)
     if not original.graph.outputs:
         raise ModelError(f"{path or 'the model'} has no outputs; expected a complete ONNX graph")
+    _check_boundary(original.graph)
     return Model(
         backend=name,
         native=OnnxModel(original, _canonical(original)),
@@ -166,6 +167,28 @@ def _convert(source: object) -> ir.Model:
 
 def _real_inputs(graph: ir.Graph) -> list[ir.Value]:
     return [value for value in graph.inputs if value.name not in graph.initializers]
+
+
+def _check_boundary(graph: ir.Graph) -> None:
+    """Check that inputs and outputs are tensors, and that inputs declare how many axes they have.
+
+    Raises:
+        ModelError: one is or does something else.
+    """
+    for label, values in (("input", _real_inputs(graph)), ("output", graph.outputs)):
+        for value in values:
+            if value.type is not None and not isinstance(value.type, ir.TensorType):
+                raise ModelError(
+                    f"the model's {label} {value.name!r} is {value.type}; expected a tensor: "
+                    "export the model without it"
+                )
+    for value in _real_inputs(graph):
+        if value.shape is None:
+            raise ModelError(
+                f"the model's input {value.name!r} declares no shape, and the number of its axes "
+                "is needed; export the model with shapes, or set them by "
+                "onnx.tools.update_model_dims.update_inputs_outputs_dims"
+            )
 
 
 def _specs(values: list[ir.Value]) -> tuple[TensorSpec, ...]:

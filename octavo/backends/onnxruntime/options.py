@@ -194,6 +194,8 @@ def _unusable(head: Head) -> str | None:
         return None
     if head.weight is None:
         return "its weight is not constant"
+    if node.attributes.get_int("transA", 0):
+        return "it transposes its first operand"
     scales = (node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0))
     if scales != (1.0, 1.0):
         return "it scales its operands (alpha or beta is not 1)"

@@ -42,17 +42,21 @@ class Writer:
         return found
 
     def constant(self, name: str, array: Array) -> ir.Value:
-        """Return the constant that was written as `name`, made from `array` the first time."""
-        if name not in self._constants:
+        """Return a constant of `array` called `name`; the same one for the same name and array.
+
+        Another array under a name that is taken gets a suffix.
+        """
+        known = self._constants.get(name)
+        if known is None or not _holds(known, array):
             tensor = ir.tensor(array, name=self.free(name))
-            self._constants[name] = ir.Value(
+            known = self._constants[name] = ir.Value(
                 name=tensor.name,
                 shape=tensor.shape,
                 type=ir.TensorType(tensor.dtype),
                 const_value=tensor,
             )
-            self.graph.register_initializer(self._constants[name])
-        return self._constants[name]
+            self.graph.register_initializer(known)
+        return known
 
     def number(self, name: str, value: float) -> ir.Value:
         """Return a float constant without axes."""
@@ -124,6 +128,14 @@ class Writer:
         axis = quantization.scheme.axis
         attributes = {} if axis is None else {"axis": axis}
         return self.node("DequantizeLinear", inputs, f"{name}.dequantized", FLOAT, **attributes)
+
+
+def _holds(value: ir.Value, array: Array) -> bool:
+    stored = value.const_value
+    if stored is None:
+        return False
+    known = stored.numpy()
+    return known.dtype == array.dtype and np.array_equal(known, array)
 
 
 def storage(scheme: Scheme) -> np.dtype[Any]:

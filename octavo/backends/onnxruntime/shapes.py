@@ -13,6 +13,46 @@ from octavo.backends.onnxruntime.structure import bodies_of
 
 Shape = tuple[int | None, ...] | None
 
+SEQUENCES = frozenset(
+    {
+        "SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceMap",
+        "SplitToSequence", "Optional",
+    }
+)  # fmt: skip
+"""Operators whose values are no tensors."""
+
+PASSING = frozenset({"Identity", "If", "Loop", "Scan", "OptionalGetElement"})
+"""Operators whose values are what they read, or what their bodies make."""
+
+
+def infer_types(model: ir.Model) -> None:
+    """Fill in the types and shapes of the values of a model, as far as they can be known."""
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    _clear_sequences(model.graph)
+
+
+def _clear_sequences(graph: ir.Graph) -> None:
+    """Take away the type that onnx_ir gives to a sequence, which is that of its elements."""
+    for node in graph:
+        for body in bodies_of(node):
+            _clear_sequences(body)
+        if not node.domain and (node.op_type in SEQUENCES or _passes_sequences(node)):
+            for value in node.outputs:
+                value.type = value.shape = None
+
+
+def _passes_sequences(node: ir.Node) -> bool:
+    if node.op_type not in PASSING:
+        return False
+    sources = [*node.inputs, *(value for body in bodies_of(node) for value in body.outputs)]
+    return any(
+        value is not None
+        and (producer := value.producer()) is not None
+        and producer.op_type in SEQUENCES | PASSING
+        and value.type is None
+        for value in sources
+    )
+
 
 def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, ir.Value]:
     """Return typed and shaped values by name.
@@ -29,7 +69,7 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
     for node in bound.graph:
         for output in node.outputs:
             output.shape = None
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(bound)
+    infer_types(bound)
     propagate(bound.graph)
     for node in bound.graph:
         if bodies_of(node):
@@ -49,7 +89,7 @@ def free_shapes(model: ir.Model) -> dict[str, Shape]:
         model: left unchanged.
     """
     inferred = model.clone()
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(inferred)
+    infer_types(inferred)
     return {str(value.name): shape_of(value) for node in inferred.graph for value in node.outputs}
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx_ir as ir
 from onnx import version_converter
-from onnx_ir.passes import common
 
 from octavo.arrays import Array
+from octavo.backends.onnxruntime.shapes import infer_types
 from octavo.backends.onnxruntime.structure import change_structure, inlined
 from octavo.errors import ModelError
 
@@ -45,7 +45,7 @@ def upgrade(model: ir.Model) -> ir.Model:
 def _apply_rules(model: ir.Model, opset: int) -> None:
     nodes = [node for node in model.graph.all_nodes() if node.op_type in RULES and not node.domain]
     if not all(_is_ranked(node) for node in nodes if node.op_type in FLATTENING):
-        common.ShapeInferencePass(check_type=False, strict_mode=False)(model)
+        infer_types(model)
     for node in nodes:
         until, rule = RULES[node.op_type]
         if opset < until:

@@ -389,6 +389,14 @@ MOVING: dict[str, tuple[str, Write]] = {
     "pad with a number": ("Pad", op("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1), np.float32(0.75))),
     "pad edges": ("Pad", op("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1), mode="edge")),
     "pad mirrored": ("Pad", op("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1), mode="reflect")),
+    "pad mirrored, with a number": (
+        "Pad",
+        op("Pad", ints(0, 0, 1, 1, 0, 0, 1, 1), np.float32(0.5), mode="reflect"),
+    ),
+    "pad mirrored, two axes": (
+        "Pad",
+        op("Pad", ints(1, 2, 1, 0), None, ints(-1, -2), opset=18, mode="reflect"),
+    ),
     "pad two axes": ("Pad", op("Pad", ints(1, 2, 3, 0), None, ints(2, 3), opset=18)),
     "tile": ("Tile", op("Tile", ints(1, 1, 2, 1))),
     "expand": (

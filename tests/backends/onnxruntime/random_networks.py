@@ -86,7 +86,12 @@ def bounded(net, x, shape, name):
 
 
 def extreme(net, x, shape, name):
-    op, value = net.one_of(("Max", 0.0), ("Min", 1.0), ("Max", -0.5))
+    choices = ("Max", 0.0), ("Min", 1.0), ("Max", -0.5), ("Min", 0.3), ("Min", 6.0)
+    for index in range(net.one_of(0, 1, 2)):
+        op, value = net.one_of(*choices)
+        bound = net.number(f"{name}_{index}_c", value)
+        x = net.made(op, [x, bound], f"{name}_{index}", shape)
+    op, value = net.one_of(*choices)
     return net.made(op, [x, net.number(f"{name}_c", value)], name, shape)
 
 
@@ -263,7 +268,7 @@ def pad(net, x, shape, name):
     rank = len(shape)
     pads = [*[0] * (rank - 1), before, *[0] * (rank - 1), after]
     given = [net.integers(f"{name}_p", *pads)]
-    if mode == "constant" and net.one_of(True, False):
+    if net.one_of(True, False):  # the other modes ignore it
         given.append(net.number(f"{name}_v", net.one_of(0.0, 0.5, -1.0)))
     sized = (*shape[:-1], shape[-1] + before + after)
     return net.made("Pad", [x, *given], name, sized, mode=mode)

@@ -177,6 +177,18 @@ class TestInPart:
         assert rows["depthwise"]["reason"] == QUANTIZED
 
 
+def test_a_gemm_that_transposes_its_data_is_refused():
+    """The operators of a quantized model are not respelled, which else takes the transposition."""
+    b = Builder()
+    limits = [b.weight("s", np.float32(0.03)), b.weight("z", np.uint8(128))]
+    read = b.node(
+        "DequantizeLinear", [b.node("QuantizeLinear", ["rows", *limits], "q"), *limits], "d"
+    )
+    made = b.node("Gemm", [read, b.random("w", 16, 16)], "product", transA=1)
+
+    assert "transposes" in refusals(b.ending(made, rows=[16, 16]))["product"]
+
+
 class TestIntegerOperators:
     def test_it_is_refused_by_the_names_of_its_operators(self, qlinear):
         with pytest.raises(UsageError, match="QLinearConv") as caught:

@@ -83,6 +83,24 @@ def test_a_model_without_outputs_is_refused():
     assert "no outputs" in error_of(proto)
 
 
+def test_an_input_without_a_shape_is_named():
+    proto = convnet()
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+
+    assert "'image' declares no shape" in error_of(proto)
+
+
+def test_an_output_that_is_no_tensor_is_named():
+    proto = convnet()
+    (made,) = proto.graph.output
+    proto.graph.node.add(op_type="SequenceConstruct", input=[made.name], output=["all"])
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    kind = helper.make_sequence_type_proto(element)
+    proto.graph.output.append(helper.make_value_info("all", kind))
+
+    assert "output 'all' is Sequence" in error_of(proto)
+
+
 def test_an_opset_that_cannot_be_converted_is_refused_in_one_line():
     node = helper.make_node("Affine", ["rows"], ["y"], alpha=2.0, beta=1.0)
     ends = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import Builder
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx_case import BACKEND, canonical, images, noise, run, run_canonical
 
 CHANNELS, SIZE = 8, 8
@@ -99,6 +99,34 @@ class TestArithmetic:
 
         assert respelled(write) == ["Clip"]
 
+    @pytest.mark.parametrize("op", ["Min", "Max"])
+    @pytest.mark.parametrize("values", [(0.4, 0.6), (0.6, 0.4), (-0.5, -0.1, -0.3)])
+    def test_extremes_in_a_row_are_one(self, op, values):
+        def write(b, x):
+            for i, value in enumerate(values):
+                x = b.node(op, [x, number(b, f"c{i}", value)], f"m{i}")
+            return x
+
+        assert respelled(write) == ["Clip"]
+
+    def test_a_wider_bound_behind_a_clip_changes_nothing(self):
+        def write(b, x):
+            clip = b.node("Clip", [x, number(b, "l", 0.0), number(b, "h", 0.3)], "clip")
+            return b.node("Min", [clip, number(b, "six", 6.0)], "op")
+
+        assert respelled(write) == ["Clip"]
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.float64, np.float16])
+    def test_clips_of_other_types_stay(self, dtype):
+        def write(b, x):
+            x = b.node("Cast", [x], "cast", to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+            for i, (low, high) in enumerate(((0, 4), (1, 3))):
+                bounds = [b.weight(f"{i}_{value}", dtype(value)) for value in (low, high)]
+                x = b.node("Clip", [x, *bounds], f"c{i}")
+            return b.node("Cast", [x], "op", to=TensorProto.FLOAT)
+
+        assert respelled(write) == ["Cast", "Clip", "Clip", "Cast"]
+
     def test_a_saturation_that_is_read_elsewhere_stays(self):
         def write(b, x):
             relu = b.node("Relu", [x], "relu")
@@ -112,6 +140,38 @@ class TestArithmetic:
             return b.node("PRelu", [x, b.random("slope", *shape)], "op")
 
         assert respelled(write) == [kind]
+
+
+class TestSequences:
+    def test_a_sequence_has_no_type_of_a_tensor(self):
+        b = Builder()
+        x = b.conv("image", "first", 3, CHANNELS)
+        made = b.node("SequenceConstruct", [x, b.node("Tanh", [x], "t")], "sequence")
+        joined = b.node("ConcatFromSequence", [made], "op", axis=1)
+        model = BACKEND.load(b.ending(b.conv(joined, "last", 16, 8), image=["batch", 3, 8, 8]))
+        types = {v.name: v.type for node in canonical(model) for v in node.outputs}
+
+        assert types["sequence_out"] is None
+        assert types["op_out"] is not None
+        (name,) = run(model, images())
+        expected, found = run(model, images())[name], run_canonical(model, images())[name]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
+
+
+class TestPads:
+    @pytest.mark.parametrize("axes", [(2, 3), (3, 2), (-1, -2), (1,)])
+    def test_a_pad_of_some_axes_pads_all(self, axes):
+        def write(b, x):
+            pads = integers(b, "p", *range(1, len(axes) + 1), *[2] * len(axes))
+            return b.node("Pad", [x, pads, "", integers(b, "a", *axes)], "op", mode="reflect")
+
+        b = Builder(opset=18)
+        x = b.conv("image", "first", 3, CHANNELS)
+        (_, pad) = canonical(BACKEND.load(b.ending(write(b, x), image=["batch", 3, 8, 8])))
+
+        assert len(pad.inputs) < 4
+        assert pad.inputs[1].const_value.numpy().size == 8
+        assert respelled(write, opset=18) == ["Pad"]
 
 
 class TestProducts:

@@ -101,6 +101,9 @@ def _saturate(
 
 
 def _saturates(node: ir.Node) -> bool:
-    if node.domain or node.op_type not in ("Relu", "Clip") or node.inputs[0] is None:
+    source = node.inputs[0]
+    if node.domain or node.op_type not in ("Relu", "Clip") or source is None:
+        return False
+    if source.dtype != FLOAT:  # bounds are written in float32
         return False
     return all(value is None or value.const_value is not None for value in node.inputs[1:])

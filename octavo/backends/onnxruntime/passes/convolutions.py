@@ -88,6 +88,21 @@ def every_pad(node: ir.Node, rank: int) -> list[int] | None:
     return pads
 
 
+def pad_every_axis(writer: Writer) -> None:
+    """Write the pads of a Pad for all axes where it names some.
+
+    ONNX Runtime 1.32 does not see to the named ones where it moves a Pad into another layout.
+    """
+    for node in list(writer.graph):
+        shape = sizes(node.inputs[0]) if node.op_type == "Pad" and not node.domain else None
+        if shape is None or len(node.inputs) < 4 or node.inputs[3] is None:
+            continue
+        pads = every_pad(node, len(shape))
+        if pads is not None:
+            node.replace_input_with(1, writer.integers(pads))
+            node.resize_inputs(3)
+
+
 def shuffle_by_rows(writer: Writer) -> None:
     """Turn DepthToSpace of mode CRD (a PixelShuffle) into DCR where a convolution is before it.
 
