@@ -1,4 +1,4 @@
-"""Mends: where OpenVINO would compute something else than the model says."""
+"""Mends: where OpenVINO would compute something else than the model says, or float for INT8."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from octavo.arrays import Array
-from octavo.backends.onnxruntime.edits import FLOAT, constant, sizes
+from octavo.backends.onnxruntime.edits import FLOAT, constant, scalar, sizes
 from octavo.backends.onnxruntime.qdq import Writer
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
@@ -19,13 +19,14 @@ def mended(model: ir.Model) -> ir.Model:
     if model.opset_imports.get("", 0) < PAD_TAKES_INPUTS:
         return model
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph)
-    wrong = (counts_padding, has_level_bias, finds_extremes) if quantized else (counts_padding,)
+    wrong = (counts_padding, *((steps, has_level_bias, finds_extremes) if quantized else ()))
     if not any(is_wrong(node) for node in model.graph for is_wrong in wrong):
         return model
     changed = model.clone()
     writer = Writer(changed.graph)
     pad_before_averaging(writer)
     if quantized:
+        step_before(writer)
         vary_biases(writer)
         keep_extremes_float(writer)
     changed.graph.sort()
@@ -58,6 +59,46 @@ def counts_padding(node: ir.Node) -> bool:
     attributes = node.attributes
     counted = node.op_type == "AveragePool" and attributes.get_int("count_include_pad", 0)
     return bool(counted) and any(attributes.get_ints("pads", []))
+
+
+def step_before(writer: Writer) -> None:
+    """Leave out what a quantized convolution of size 1 steps over by a pool before it.
+
+    OpenVINO 2026.4 does so itself where nobody needs those values, but puts its pool into the
+    middle of the dequantization, which it does not recognize any more: the convolution then
+    multiplies floats.
+    """
+    for node in [node for node in writer.graph if steps(node)]:
+        source = node.inputs[0]
+        strides = node.attributes.get_ints("strides", [])
+        size = {"kernel_shape": [1] * len(strides), "strides": list(strides)}
+        pool = writer.node("MaxPool", [source], f"{node.name}.stepped", FLOAT, **size)
+        node.replace_input_with(0, pool)
+        node.attributes.pop("strides")
+
+
+def steps(node: ir.Node) -> bool:
+    """Return whether a node and all that read the same are quantized convolutions that step."""
+    if not _steps(node) or (source := node.inputs[0]) is None:
+        return False
+    return all(_steps(use.node) for use in source.uses())
+
+
+def _steps(node: ir.Node) -> bool:
+    """Return whether a node is a quantized convolution of size 1 that steps over values."""
+    if node.op_type != "Conv" or node.domain or not _is_dequantized(node.inputs[0]):
+        return False
+    stored = _stored(node.inputs[1])
+    grouped = node.attributes.get_int("group", 1) > 1
+    if stored is None or grouped or any(node.attributes.get_ints("pads", [])):
+        return False
+    strides = node.attributes.get_ints("strides", [])
+    return set(stored.shape.numpy()[2:]) == {1} and any(step > 1 for step in strides)
+
+
+def _is_dequantized(value: ir.Value | None) -> bool:
+    maker = value.producer() if value is not None else None
+    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 def vary_biases(writer: Writer) -> None:
@@ -159,6 +200,12 @@ def keep_extremes_float(writer: Writer) -> None:
 
 
 def finds_extremes(node: ir.Node) -> bool:
-    """Return whether a node reduces values to their largest or smallest."""
+    """Return whether a node reduces values to their largest or smallest and has no mend yet."""
     extremes = ("ReduceMax", "ReduceMin", "GlobalMaxPool")
-    return node.op_type in extremes and not node.domain and node.outputs[0].dtype == FLOAT
+    if node.op_type not in extremes or node.domain or node.outputs[0].dtype != FLOAT:
+        return False
+    return not any(_makes_nothing(use.node) for use in node.outputs[0].uses())
+
+
+def _makes_nothing(node: ir.Node) -> bool:
+    return node.op_type == "Mul" and scalar(node.inputs[1]) == float(ALMOST_NOTHING)

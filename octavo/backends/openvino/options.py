@@ -52,9 +52,24 @@ def _convolution(head: Head, target: Target) -> Offer:
         return _transposed(head, target)
     if len(constant_shape(head.node.inputs[1]) or ()) == 5 and _groups(head.node) > 1:
         return refused("OpenVINO runs a grouped convolution in three dimensions in float")
+    if _joins_positions(head.node.inputs[0]):
+        return refused("OpenVINO runs a convolution in float that reads joined rows or columns")
     formats = onnx.static_formats(head, target, 0, U8)
     dynamic = Capability(Format("int8_dynamic"), "OpenVINO runs ConvInteger in float")
     return "compute", (*map(Capability, formats), dynamic)
+
+
+def _joins_positions(value: ir.Value | None) -> bool:
+    """Return whether a value was joined along another axis than that of channels.
+
+    OpenVINO quantizes the parts, gets a scale and a zero point for every row of what it joins, and
+    a convolution takes only such of channels.
+    """
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "Concat":
+        return False
+    axis, rank = int(node.attributes.get_int("axis", 1)), len(sizes(value) or ())
+    return axis % rank != 1 if rank else axis != 1
 
 
 def _transposed(head: Head, target: Target) -> Offer:
@@ -135,6 +150,8 @@ def _unusable(node: ir.Node) -> str | None:
     attributes = node.attributes
     if node.op_type == "Concat" and _leads_to_product(node):
         return "OpenVINO quantizes it for the matrix product behind it"
+    if node.op_type == "Concat" and any(r.op_type == "ConvTranspose" for r in _readers(node)):
+        return "OpenVINO quantizes it for the ConvTranspose behind it"
     if node.op_type == "AveragePool" and counts_padding(node):
         return "OpenVINO would count padding as the integer 0, which is not the zero point"
     if node.op_type == "AveragePool" and attributes.get_int("ceil_mode", 0):
@@ -162,8 +179,11 @@ def _unusable_resize(node: ir.Node) -> str | None:
 
 def _leads_to_product(node: ir.Node) -> bool:
     """Return whether a matrix product reads what a node makes, perhaps moved before."""
-    readers = [reader for value in node.outputs for reader in value.consumers()]
     return any(
         reader.op_type in PRODUCTS or (only_moves(reader) and _leads_to_product(reader))
-        for reader in readers
+        for reader in _readers(node)
     )
+
+
+def _readers(node: ir.Node) -> list[ir.Node]:
+    return [reader for value in node.outputs for reader in value.consumers()]

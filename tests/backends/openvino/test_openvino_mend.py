@@ -1,0 +1,224 @@
+"""What OpenVINO computes wrongly, or in float, without the mends of the backend.
+
+Each network is run without its mend too: the test that fails then tells that a mend is needed no
+more by the OpenVINO that is installed.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from networks import Builder, convnet
+from onnx_case import (
+    TARGET,
+    canonical,
+    constants,
+    images,
+    noise,
+    rows,
+    run,
+    written,
+)
+from openvino_case import (
+    BACKEND,
+    executed_unmended,
+    int8_case,
+    kernels,
+    kinds,
+    relative_error,
+    run_unmended,
+    unmended,
+)
+
+from octavo.backends.onnxruntime.load import native, wrap
+from octavo.backends.openvino.mend import ALMOST_NOTHING, mended
+from octavo.target import Target
+
+RIGHT = 1e-4  # relative to the reference
+WRONG = 0.05
+
+
+def padded_pool(b, x, ceil_mode=0):
+    return b.node("AveragePool", [x], "op", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4,
+                  count_include_pad=1, ceil_mode=ceil_mode)  # fmt: skip
+
+
+def pooled(ceil_mode=0):
+    b = Builder()
+    y = padded_pool(b, b.conv("image", "first", 3, 8), ceil_mode)
+    return b.ending(b.conv(y, "last", 8, 8), image=["batch", 3, 8, 8])
+
+
+def chain(op, bias=None, activation=None, width=8):
+    """Return products of rows in a chain, each with a bias of equal numbers where one is given."""
+    b, x = Builder(), "rows"
+    for i, (given, made) in enumerate(((16, width), (width, width))):
+        operands = [x, b.random(f"w{i}", given, made, scale=given**-0.5)]
+        level = [] if bias is None else [b.weight(f"b{i}", np.full(made, bias, np.float32))]
+        if op == "Gemm":
+            x = b.node("Gemm", [*operands, *level], f"g{i}")
+        else:
+            x = b.node("MatMul", operands, f"g{i}")
+            x = b.node("Add", [x, *level], f"a{i}") if level else x
+        x = b.node(activation, [x], f"r{i}") if activation and i == 0 else x
+    return b.ending(x, rows=["batch", 16])
+
+
+def extreme(op, features, **attributes):
+    b = Builder()
+    x = b.node("Elu", [b.conv("image", "first", 3, 8)], "elu")
+    x = b.node("Flatten", [b.node(op, [x], "op", **attributes)], "flat")
+    return b.ending(b.gemm(x, "head", features, 6), image=["batch", 3, 8, 8])
+
+
+def stepping(rank=2, activation=None, twice=False):
+    """Return a convolution of size 1 that steps over values, behind one that does not."""
+    b = Builder()
+    x = b.conv("image", "first", 3, 8)
+    x = b.node(activation, [x], "act") if activation else x
+    shape = {1: (64,), 2: (8, 8), 3: (4, 4, 4)}[rank]
+    x = x if rank == 2 else b.reshape(x, "shaped", 0, 8, *shape)
+    weight = b.random("op_w", 4, 8, *[1] * rank, scale=0.3)
+    made = [b.node("Conv", [x, weight], "op", strides=[2] * rank)]
+    if twice:
+        other = b.random("other_w", 4, 8, *[1] * rank, scale=0.3)
+        made.append(b.node("Conv", [x, other], "other", strides=[2] * rank))
+    return b.ending(*made, image=["batch", 3, 8, 8])
+
+
+WRONGLY_COMPUTED = {
+    "padding that counts": (pooled, images),
+    "padding that counts, rounded up": (lambda: pooled(1), images),
+    "gemms without bias": (lambda: chain("Gemm"), rows),
+    "gemms without bias, one row": (lambda: chain("Gemm"), lambda: rows(1)),
+    "gemms without bias, activated": (lambda: chain("Gemm", activation="Relu"), rows),
+    "matmuls without bias": (lambda: chain("MatMul"), rows),
+    "matmuls of a bias of equal numbers": (lambda: chain("MatMul", 0.5), rows),
+    "global maximum": (lambda: extreme("GlobalMaxPool", 8), images),
+    "maximum over space": (lambda: extreme("ReduceMax", 8, axes=[2, 3]), images),
+    "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
+    "maximum of channels": (lambda: extreme("ReduceMax", 64, axes=[1]), images),
+}  # fmt: skip
+STEPPING = {
+    "one": stepping,
+    "one, activated": lambda: stepping(activation="Relu"),
+    "two": lambda: stepping(twice=True),
+    "on a line": lambda: stepping(1),
+    "in three dimensions": lambda: stepping(3),
+}
+
+
+def farthest(expected, found):
+    return max(relative_error(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("name", WRONGLY_COMPUTED)
+def test_only_the_mended_int8_model_is_right(name, monkeypatch):
+    write, batch = WRONGLY_COMPUTED[name]
+    case = int8_case(write(), batch(), "op")
+
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
+    broken = run_unmended(unmended(case), case.batch, monkeypatch)
+    assert farthest(case.reference_outputs, broken) > WRONG
+
+
+@pytest.mark.parametrize("name", WRONGLY_COMPUTED)
+def test_a_mend_keeps_what_a_model_computes(name):
+    """ONNX Runtime runs both forms of the INT8 model as they are written."""
+    write, batch = WRONGLY_COMPUTED[name]
+    case = int8_case(write(), batch(), "op")
+    before = replace(unmended(case), optimize=False)
+    after = wrap(mended(native(before).original), before)
+
+    expected, found = (run(model, case.batch) for model in (before, after))
+
+    assert native(after).original is not native(before).original
+    assert farthest(expected, found) < RIGHT
+
+
+def test_only_the_mended_float_pool_is_right_that_rounds_up(monkeypatch):
+    model, batch = BACKEND.load(pooled(1)), images()
+    expected = run(model, batch)
+
+    assert farthest(expected, run(model, batch, BACKEND)) < 1e-6
+    assert farthest(expected, run_unmended(model, batch, monkeypatch)) > WRONG
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_are_right_in_shapes_that_are_not_fixed(threads):
+    case = int8_case(chain("Gemm"), rows())
+    session = BACKEND.open(case.built, Target(threads=threads))
+    session.run(rows(1))
+
+    assert farthest(case.reference_outputs, session.run(rows())) < RIGHT
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_only_the_mended_convolution_of_size_1_executes_in_int8(name, monkeypatch):
+    case = int8_case(STEPPING[name](), images())
+    assert case.failures == {}
+    assert "Pooling" in [kernel.kind for kernel in kernels(case.built, case.batch)]
+    assert max(map(case.steps_from_reference, case.float_outputs)) <= 1.001
+
+    broken = executed_unmended(case, monkeypatch)
+    assert broken.compute(case.graph.group_by_id["op"]) == "fp32"
+
+
+def test_a_convolution_of_size_1_is_left_alone_where_others_need_all_values():
+    b = Builder()
+    x = b.conv("image", "first", 3, 8)
+    y = b.node("Conv", [x, b.random("op_w", 4, 8, 1, 1)], "op", strides=[2, 2])
+    proto = b.ending(y, b.conv(x, "all", 8, 8), image=["batch", 3, 8, 8])
+
+    case = int8_case(proto, images())
+
+    assert "MaxPool" not in [node.op_type for node in case.nodes]
+    assert case.failures == {}
+
+
+def test_a_float_convolution_of_size_1_is_left_alone():
+    model = BACKEND.load(stepping())
+
+    assert mended(native(model).original) is native(model).original
+
+
+def test_a_model_without_anything_to_mend_stays_the_same_object():
+    case = int8_case(convnet(8), images())
+    graph = native(case.built).original
+
+    assert "QuantizeLinear" in kinds(graph)
+    assert mended(graph) is graph
+
+
+def test_mending_twice_is_mending_once():
+    for write, batch in WRONGLY_COMPUTED.values():
+        once = native(int8_case(write(), batch(), "op").built).original
+
+        assert mended(once) is once
+
+
+def test_a_bias_that_differs_by_column_is_left_alone():
+    b = Builder()
+    x = b.gemm("rows", "first", 16, 8)
+    case = int8_case(b.ending(b.gemm(x, "second", 8, 8), rows=["batch", 16]), rows())
+
+    assert not any(name.endswith(".varied") for name in constants(case.built))
+
+
+def test_a_bias_is_varied_by_less_than_a_float_can_tell():
+    zero = constants(int8_case(chain("MatMul"), rows()).built)
+    half = constants(int8_case(chain("MatMul", 0.5), rows()).built)
+
+    assert max(np.abs(zero["g0.varied"])) <= 8.01 * ALMOST_NOTHING
+    assert len(np.unique(zero["g0.varied"])) == 8
+    np.testing.assert_allclose(half["g0.varied"], 0.5, rtol=2e-7)
+
+
+def test_the_model_that_was_given_is_not_changed():
+    model = BACKEND.load(pooled(1))
+    before = written(model).SerializeToString()
+
+    BACKEND.open(model, TARGET).run({"image": noise(1, 3, 8, 8)})
+
+    assert written(model).SerializeToString() == before
+    assert "Pad" not in [node.op_type for node in canonical(model)]
