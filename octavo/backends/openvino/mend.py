@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from octavo.arrays import Array
-from octavo.backends.onnxruntime.edits import FLOAT, constant, scalar, sizes
+from octavo.backends.onnxruntime.edits import FLOAT, scalar, sizes
+from octavo.backends.onnxruntime.kinds import TIED
 from octavo.backends.onnxruntime.qdq import Writer
+from octavo.backends.openvino.biases import ALMOST_NOTHING, has_level_bias, stored, vary_biases
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
-ALMOST_NOTHING = np.array(1e-30, np.float32)
-"""Disappears beside any other value, and is not 0, which OpenVINO would optimize away."""
+LEAST = np.array(-np.inf, np.float32)
 
 
 def mended(model: ir.Model) -> ir.Model:
@@ -19,7 +19,7 @@ def mended(model: ir.Model) -> ir.Model:
     if model.opset_imports.get("", 0) < PAD_TAKES_INPUTS:
         return model
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph)
-    wrong = (counts_padding, *((steps, has_level_bias, finds_extremes) if quantized else ()))
+    wrong = (counts_padding, *(QUANTIZED if quantized else ()))
     if not any(is_wrong(node) for node in model.graph for is_wrong in wrong):
         return model
     changed = model.clone()
@@ -29,6 +29,7 @@ def mended(model: ir.Model) -> ir.Model:
         step_before(writer)
         vary_biases(writer)
         keep_extremes_float(writer)
+        keep_apart(writer)
     changed.graph.sort()
     return changed
 
@@ -88,100 +89,17 @@ def _steps(node: ir.Node) -> bool:
     """Return whether a node is a quantized convolution of size 1 that steps over values."""
     if node.op_type != "Conv" or node.domain or not _is_dequantized(node.inputs[0]):
         return False
-    stored = _stored(node.inputs[1])
+    weight = stored(node.inputs[1])
     grouped = node.attributes.get_int("group", 1) > 1
-    if stored is None or grouped or any(node.attributes.get_ints("pads", [])):
+    if weight is None or grouped or any(node.attributes.get_ints("pads", [])):
         return False
     strides = node.attributes.get_ints("strides", [])
-    return set(stored.shape.numpy()[2:]) == {1} and any(step > 1 for step in strides)
+    return set(weight.shape.numpy()[2:]) == {1} and any(step > 1 for step in strides)
 
 
 def _is_dequantized(value: ir.Value | None) -> bool:
     maker = value.producer() if value is not None else None
     return maker is not None and maker.op_type == "DequantizeLinear"
-
-
-def vary_biases(writer: Writer) -> None:
-    """Give quantized products of rows a bias that differs by column, by next to nothing.
-
-    Of several such products OpenVINO 2026.4 makes one kernel where the shapes are fixed and one
-    thread runs them. Without a bias, or with one of equal numbers, which counts as one number, the
-    dequantization of a product is taken into the quantizer behind it, column by column, and that
-    kernel computes something else.
-    """
-    for node in list(writer.graph):
-        if not has_level_bias(node):
-            continue
-        reader = _adder(node)
-        level = _bias(node)
-        value = 0.0 if level is None else float(level.flat[0])
-        varied = writer.constant(f"{node.name}.varied", _varied(value, _columns(node)))
-        if len(node.inputs) > 2:
-            node.replace_input_with(2, varied)
-        elif reader is not None:
-            index = next(i for i, v in enumerate(reader.inputs) if _is_constant(v))
-            reader.replace_input_with(index, varied)
-        else:
-            writer.follow(node, "Add", f"{node.name}.bias", [varied])
-
-
-def _varied(value: float, columns: int) -> Array:
-    """Return a row of numbers that differ from `value` by the least that floats can."""
-    if value == 0:
-        return ALMOST_NOTHING * np.arange(1, columns + 1, dtype=np.float32)
-    row = np.full(columns, value, np.float32)
-    row[1::2] = np.nextafter(np.float32(value), np.float32(np.inf))
-    return row
-
-
-def has_level_bias(node: ir.Node) -> bool:
-    """Return whether a node is a product of rows by a stored matrix, whose bias is one number."""
-    if node.op_type not in ("MatMul", "Gemm") or node.domain or _stored(node.inputs[1]) is None:
-        return False
-    if len(sizes(node.inputs[0]) or ()) > 2 or _columns(node) < 2:
-        return False
-    bias = _bias(node)
-    if bias is None:
-        return len(node.inputs) < 3
-    return bias.size > 0 and bool(np.all(bias == bias.flat[0]))
-
-
-def _bias(product: ir.Node) -> Array | None:
-    """Return the constant that is added to a product, in it or behind it; None where none is."""
-    if len(product.inputs) > 2:
-        stored = _stored(product.inputs[2])
-        made = product.inputs[2].producer() if product.inputs[2] is not None else None
-        scale = constant(made.inputs[1]) if made is not None else None
-        return constant(product.inputs[2]) if stored is None else stored.numpy() * scale
-    reader = _adder(product)
-    added = (constant(value) for value in reader.inputs) if reader is not None else ()
-    return next((array for array in added if array is not None), None)
-
-
-def _adder(product: ir.Node) -> ir.Node | None:
-    """Return the Add of a constant that alone reads what a product makes."""
-    readers = [use.node for use in product.outputs[0].uses()]
-    if len(readers) != 1 or readers[0].op_type != "Add" or readers[0].domain:
-        return None
-    return readers[0] if any(map(_is_constant, readers[0].inputs)) else None
-
-
-def _is_constant(value: ir.Value | None) -> bool:
-    return value is not None and value.const_value is not None
-
-
-def _columns(product: ir.Node) -> int:
-    weight = _stored(product.inputs[1])
-    transposed = product.attributes.get_int("transB", 0)
-    return 1 if weight is None else int(weight.shape.numpy()[-2 if transposed else -1])
-
-
-def _stored(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """Return the integers of a constant that is kept as such, None for other values."""
-    node = value.producer() if value is not None else None
-    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
-        return None
-    return node.inputs[0].const_value
 
 
 def keep_extremes_float(writer: Writer) -> None:
@@ -209,3 +127,67 @@ def finds_extremes(node: ir.Node) -> bool:
 
 def _makes_nothing(node: ir.Node) -> bool:
     return node.op_type == "Mul" and scalar(node.inputs[1]) == float(ALMOST_NOTHING)
+
+
+def keep_apart(writer: Writer) -> None:
+    """Keep what is around a value from being moved across it, by a maximum of it and the least.
+
+    OpenVINO 2026.4 moves a dequantization behind a Pad and leaves the number that is padded with as
+    it was. It moves a quantizer before a Concat, and crashes where another one is right behind.
+    """
+    for node in [node for node in writer.graph if pads_wrongly(node) or quantizes_again(node)]:
+        least = writer.constant("least", LEAST)
+        kept = writer.node("Max", [node.inputs[0], least], f"{node.name}.kept", FLOAT)
+        kept.shape = node.inputs[0].shape
+        node.replace_input_with(0, kept)
+
+
+def pads_wrongly(node: ir.Node) -> bool:
+    """Return whether a node pads floats by a number that OpenVINO would dequantize.
+
+    What is dequantized right before is padded rightly with zeros, and with integers.
+    """
+    if node.op_type != "Pad" or node.domain or node.outputs[0].dtype != FLOAT or _is_kept(node):
+        return False
+    if node.attributes.get_string("mode", "constant") != "constant":
+        return False
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    padded = 0.0 if value is None else scalar(value)
+    return padded != 0 or not _is_dequantized(node.inputs[0])
+
+
+def quantizes_again(node: ir.Node) -> bool:
+    """Return whether a node quantizes what a Concat joined and another one has quantized already.
+
+    OpenVINO leaves out what moves nothing, so that they come to stand side by side.
+    """
+    if node.op_type != "QuantizeLinear":
+        return False
+    above = node.inputs[0].producer() if node.inputs[0] is not None else None
+    again = False
+    while above is not None and (above.op_type in PASSING or _may_move_nothing(above)):
+        again = again or above.op_type == "QuantizeLinear"
+        above = above.inputs[0].producer() if above.inputs[0] is not None else None
+    return again and above is not None and above.op_type == "Concat"
+
+
+def _may_move_nothing(node: ir.Node) -> bool:
+    """Return whether a node may leave the values that it moves where they are."""
+    if node.op_type not in MOVES or node.domain or len(node.outputs) > 1:
+        return False
+    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
+    if before is None or after is None:
+        return True
+    pairs = zip(before, after, strict=False)
+    return len(before) == len(after) and all(None in pair or len(set(pair)) < 2 for pair in pairs)
+
+
+def _is_kept(node: ir.Node) -> bool:
+    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return maker is not None and maker.op_type == "Max" and scalar(maker.inputs[1]) == LEAST
+
+
+PASSING = frozenset({"QuantizeLinear", "DequantizeLinear", "Identity"})
+MOVES = TIED - {"MaxPool"}
+QUANTIZED = (steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again)
+"""What is wrong only in quantized models."""

@@ -4,9 +4,14 @@ Each network is run without its mend too: the test that fails then tells that a 
 more by the OpenVINO that is installed.
 """
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx_case
 import pytest
 from networks import Builder, convnet
 from onnx_case import (
@@ -31,7 +36,9 @@ from openvino_case import (
 )
 
 from octavo.backends.onnxruntime.load import native, wrap
-from octavo.backends.openvino.mend import ALMOST_NOTHING, mended
+from octavo.backends.openvino.biases import ALMOST_NOTHING
+from octavo.backends.openvino.mend import mended
+from octavo.errors import ModelError
 from octavo.target import Target
 
 RIGHT = 1e-4  # relative to the reference
@@ -86,6 +93,21 @@ def stepping(rank=2, activation=None, twice=False):
     return b.ending(*made, image=["batch", 3, 8, 8])
 
 
+def padded(value=None, axis=2, behind="Conv"):
+    """Return a Pad by a number behind a convolution, or by zeros behind a product of one column."""
+    b = Builder()
+    if behind == "Conv":
+        x = b.conv("image", "first", 3, 8)
+    else:
+        x = b.node("MatMul", ["image", b.random("w", 8, 1)], "first")
+    pads = np.zeros((2, 4), np.int64)
+    pads[:, axis] = 1
+    given = [b.weight("pads", pads.reshape(-1))]
+    given += [b.weight("value", np.float32(value))] if value is not None else []
+    x = b.node("Pad", [x, *given], "op")
+    return b.ending(x, image=["batch", 3, 8, 8])
+
+
 WRONGLY_COMPUTED = {
     "padding that counts": (pooled, images),
     "padding that counts, rounded up": (lambda: pooled(1), images),
@@ -94,6 +116,9 @@ WRONGLY_COMPUTED = {
     "gemms without bias, activated": (lambda: chain("Gemm", activation="Relu"), rows),
     "matmuls without bias": (lambda: chain("MatMul"), rows),
     "matmuls of a bias of equal numbers": (lambda: chain("MatMul", 0.5), rows),
+    "padding by a number": (lambda: padded(0.5), images),
+    "padding channels by a number": (lambda: padded(0.5, 1), images),
+    "padding a product of one column": (lambda: padded(axis=3, behind="MatMul"), images),
     "global maximum": (lambda: extreme("GlobalMaxPool", 8), images),
     "maximum over space": (lambda: extreme("ReduceMax", 8, axes=[2, 3]), images),
     "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
@@ -120,6 +145,14 @@ def test_only_the_mended_int8_model_is_right(name, monkeypatch):
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
     broken = run_unmended(unmended(case), case.batch, monkeypatch)
     assert farthest(case.reference_outputs, broken) > WRONG
+
+
+def test_only_the_mended_model_compiles_that_pads_by_a_negative_number(monkeypatch):
+    case = int8_case(padded(-1.0), images())
+
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
+    with pytest.raises(ModelError, match="PadTransformation"):
+        run_unmended(unmended(case), case.batch, monkeypatch)
 
 
 @pytest.mark.parametrize("name", WRONGLY_COMPUTED)
@@ -222,3 +255,36 @@ def test_the_model_that_was_given_is_not_changed():
 
     assert written(model).SerializeToString() == before
     assert "Pad" not in [node.op_type for node in canonical(model)]
+
+
+CRASHES = """
+import sys
+sys.path[:0] = {folders}
+import test_openvino_mend
+from onnx_case import images, written
+from openvino_case import int8_case, unmended
+import openvino
+case = int8_case(test_openvino_mend.still({axis}), images())
+model = openvino.Core().read_model(written(unmended(case)).SerializeToString())
+openvino.Core().compile_model(model, "CPU")
+"""
+
+
+def still(axis):
+    """Return a Concat behind which a Transpose moves nothing, between quantizers."""
+    b = Builder()
+    parts = [b.conv("image", name, 3, 8) for name in ("left", "right")]
+    x = b.node("Concat", parts, "join", axis=axis)
+    x = b.node("Transpose", [x], "still", perm=[0, 1, 2, 3])
+    return b.ending(x, image=["batch", 3, 8, 8])
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_only_the_mended_model_does_not_crash_whose_join_is_quantized_twice(axis):
+    case = int8_case(still(axis), images())
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
+
+    folders = [str(Path(__file__).parent), str(Path(onnx_case.__file__).parent)]
+    script = CRASHES.format(folders=folders, axis=axis)
+    crashed = subprocess.run([sys.executable, "-c", script], capture_output=True)
+    assert crashed.returncode == -signal.SIGSEGV, crashed.stderr
