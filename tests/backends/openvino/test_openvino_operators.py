@@ -1,0 +1,171 @@
+"""Every operator that ONNX Runtime has an INT8 form of, in OpenVINO between two convolutions.
+
+What is offered executes on integers, as the runtime graph tells, and is the QDQ graph in float
+within two integer steps: of the operator's rounding and of what feeds it. What OpenVINO would run
+in float is refused with a reason.
+"""
+
+from functools import cache
+
+import pytest
+from networks import Builder
+from onnx_case import images, noise
+from openvino_case import int8_case, relative_error
+from operator_networks import (
+    CONVOLUTIONS,
+    MOVING,
+    PRODUCTS,
+    RESCALING,
+    SATURATING,
+    transposed,
+)
+
+WRITERS = {
+    **CONVOLUTIONS,
+    **PRODUCTS,
+    **{name: write for name, (_, write) in (RESCALING | MOVING).items()},
+    **SATURATING,
+}
+REFUSED = {
+    "conv 3-d depthwise": "OpenVINO runs a grouped convolution in three dimensions in float",
+    **dict.fromkeys(
+        ("transposed, kernel below stride", "transposed, uneven"),
+        "OpenVINO's INT8 ConvTranspose is not right for this kernel and stride",
+    ),
+    **dict.fromkeys(
+        ("transposed in groups", "transposed depthwise", "transposed 1-d", "transposed 3-d"),
+        "OpenVINO runs a ConvTranspose in float that has groups or other than two dimensions",
+    ),
+    "average pool with padding": (
+        "OpenVINO would count padding as the integer 0, which is not the zero point"
+    ),
+    "average pool dilated": "OpenVINO runs a dilated AveragePool in float",
+    **dict.fromkeys(
+        ("hard sigmoid", "hard sigmoid of other slope", "hard sigmoid as torch"),
+        "OpenVINO computes HardSigmoid in float",
+    ),
+    "max pool dilated": "OpenVINO runs a dilated MaxPool in float",
+    "resize 1-d": "OpenVINO resizes a line of values in float",
+    "space to depth": "OpenVINO computes SpaceToDepth in float",
+    **dict.fromkeys(
+        ("pad", "pad channels", "pad with a number", "pad two axes"),
+        "OpenVINO pads with a number in float",
+    ),
+    "tile": "OpenVINO computes Tile in float",
+}
+ONE_SIDE_ROUNDED = {"add"}
+"""OpenVINO adds what a convolution has not rounded yet: the audit says that it is no integer."""
+AT_THE_END = {
+    "add one number",
+    "concat",
+    "concat of one tensor",
+    "mul by itself",
+    "mul by one number",
+    "sigmoid",
+}
+"""Operators that are computed with the dequantization behind them where no other reads integers."""
+
+
+@cache
+def case(name):
+    b = Builder()
+    made = WRITERS[name](b, b.conv("image", "first", 3, 8))
+    if name in AT_THE_END:
+        made = b.conv(made, "last", 16 if name.startswith("concat") else 8, 8)
+    outputs = [made] if isinstance(made, str) else made
+    return int8_case(b.ending(*outputs, image=["batch", 3, 8, 8]), images())
+
+
+def group_of(name):
+    (group,) = (group for group in case(name).graph.groups if "op" in group.ops)
+    return group
+
+
+offered = pytest.mark.parametrize("name", [name for name in WRITERS if name not in REFUSED])
+
+
+@offered
+def test_what_is_offered_executes_on_integers(name):
+    wanted = "fp32" if name in ONE_SIDE_ROUNDED else "int8"
+
+    assert group_of(name).formats
+    assert case(name).audit[group_of(name).id].executed == wanted
+    assert all(case(name).failures.values())
+
+
+@offered
+def test_int8_is_the_reference_within_two_steps(name):
+    found = case(name)
+    for output, expected in found.reference_outputs.items():
+        if output in found.ranges:
+            assert found.steps_from_reference(output) <= 2.001
+        else:
+            assert relative_error(expected, found.int8_outputs[output]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_says_why_and_executes_in_float(name):
+    assert group_of(name).refusal == REFUSED[name]
+    assert group_of(name).formats == ()
+    assert case(name).audit[group_of(name).id].executed == "fp32"
+    assert case(name).audit["first"].executed == "int8"
+    assert case(name).failures == {}
+
+
+def joined(axis, behind):
+    b = Builder()
+    parts = [b.conv("image", name, 3, 8) for name in ("left", "right")]
+    x = b.node("Concat", parts, "join", axis=axis)
+    return int8_case(b.ending(behind(b, x), image=["batch", 3, 8, 8]), images())
+
+
+@pytest.mark.parametrize("axis", [2, 3, -1])
+def test_a_convolution_that_reads_joined_rows_or_columns_is_refused(axis):
+    found = joined(axis, lambda b, x: b.conv(x, "op", 8, 8))
+
+    reason = "OpenVINO runs a convolution in float that reads joined rows or columns"
+    assert found.graph.group_by_id["op"].refusal == reason
+    assert found.audit["op"].executed == "fp32"
+
+
+@pytest.mark.parametrize("axis", [1, -3])
+def test_a_convolution_that_reads_joined_channels_executes_in_int8(axis):
+    found = joined(axis, lambda b, x: b.conv(x, "op", 16, 8))
+
+    assert found.failures == {}
+    assert found.audit["op"].executed == "int8"
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_join_before_a_transposed_convolution_is_refused_and_that_executes_in_int8(axis):
+    channels = 16 if axis == 1 else 8
+
+    found = joined(axis, transposed(channels, 4, 2, 2, strides=[2, 2]))
+
+    reason = "OpenVINO quantizes it for the ConvTranspose behind it"
+    assert found.graph.group_by_id["join"].refusal == reason
+    assert found.audit["op"].executed == "int8"
+    assert found.reference_sqnr("op_out") > 60
+
+
+def test_a_recurrent_operator_is_refused():
+    b = Builder()
+    weights = [b.random("w", 1, 16, 8, scale=0.3), b.random("r", 1, 16, 4, scale=0.3)]
+    b.add("LSTM", ["steps", *weights], ["states"], "op", hidden_size=4)
+    batch = {"steps": noise(5, 2, 8)}
+
+    found = int8_case(b.ending("states", steps=[5, 2, 8]), batch)
+
+    assert found.graph.group_by_id["op"].refusal == "OpenVINO runs a quantized LSTM in float"
+
+
+def test_dynamic_quantization_is_refused_with_its_reason():
+    b = Builder()
+    found = int8_case(
+        b.ending(b.gemm("rows", "op", 16, 8), rows=["batch", 16]), {"rows": random(4, 16)}
+    )
+
+    (dynamic,) = (
+        one for one in found.graph.group_by_id["op"].options if one.format.compute == "int8_dynamic"
+    )
+    assert dynamic.refused == "OpenVINO runs DynamicQuantizeLinear and MatMulInteger in float"
