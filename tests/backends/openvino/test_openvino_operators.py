@@ -161,9 +161,7 @@ def test_a_recurrent_operator_is_refused():
 
 def test_dynamic_quantization_is_refused_with_its_reason():
     b = Builder()
-    found = int8_case(
-        b.ending(b.gemm("rows", "op", 16, 8), rows=["batch", 16]), {"rows": random(4, 16)}
-    )
+    found = int8_case(b.ending(b.gemm("rows", "op", 16, 8), rows=["batch", 16]), rows())
 
     (dynamic,) = (
         one for one in found.graph.group_by_id["op"].options if one.format.compute == "int8_dynamic"
