@@ -16,6 +16,8 @@ from octavo.graph import Graph, Group
 MULTIPLYING = frozenset({"conv", "conv_transpose", "matmul"})
 MATRIX_KERNELS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
 STORED = frozenset({"Const", "Input", "Output"})
+ROUNDED = ".quantized"
+"""What is appended to the name of a tensor that is rounded."""
 GLUE = STORED | {"Reorder", "Convert", "FakeQuantize", "Eltwise", "Subgraph"}
 """What OpenVINO puts between the layers of a model: where it has no name, it is no group's."""
 
@@ -81,14 +83,23 @@ class Assignment:
             self.groups[name] += tuple(group for group in made if group not in homed)
 
     def _add_lost_products(self) -> None:
-        """Give a product to the kernel that is called by what scales its result."""
+        """Give a product to the kernel that is called by what scales or rounds its result."""
         homed = self._homed()
         for name, kernel in self.kernels.items():
             found = self.groups[name]
+            if kernel.kind in MATRIX_KERNELS and not found:
+                self.groups[name] = self._rounded_products(name, homed)
             kinds = {self.graph.group_by_id[group].kind for group in found}
             if kernel.kind in MATRIX_KERNELS and kinds and not kinds & MULTIPLYING:
                 lost = self._lost_product(found[0], homed)
                 self.groups[name] = found if lost is None else (lost, *found)
+
+    def _rounded_products(self, kernel: str, homed: Set[str]) -> tuple[str, ...]:
+        """Return the products without a kernel whose results are rounded in this one."""
+        rounded = (layer.removesuffix(ROUNDED) for layer in self.layers[kernel])
+        made = filter(None, map(self.owners.by_output, rounded))
+        kinds = {group: self.graph.group_by_id[group].kind for group in made}
+        return tuple(g for g, kind in kinds.items() if kind in MULTIPLYING and g not in homed)
 
     def _add_nameless_kernels(self) -> None:
         """Give a kernel without a name of the model to the group that alone reads it.

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 from networks import Builder
-from onnx_case import images, noise
+from onnx_case import images, noise, rows
 from openvino_case import int8_case, relative_error
 from operator_networks import (
     CONVOLUTIONS,
