@@ -153,6 +153,8 @@ def pads_wrongly(node: ir.Node) -> bool:
         return False
     value = node.inputs[2] if len(node.inputs) > 2 else None
     padded = 0.0 if value is None else scalar(value)
+    if padded == float(ALMOST_NOTHING):  # of `pad_before_averaging`
+        return False
     return padded != 0 or not _is_dequantized(node.inputs[0])
 
 

@@ -25,6 +25,7 @@ PRODUCTS = frozenset({"MatMul", "Gemm"})
 IN_FLOAT = frozenset({"Tile", "SpaceToDepth", "HardSigmoid"})
 """Operators that OpenVINO runs in float, of those that ONNX Runtime has an INT8 form of."""
 WIDEST_STRIDE = 2  # of an INT8 ConvTranspose; with wider ones some results are wrong
+FEWEST_GROUPS = 4  # of single channels that become several in INT8
 
 Offer = tuple[Role, tuple[Capability, ...]]
 
@@ -52,11 +53,22 @@ def _convolution(head: Head, target: Target) -> Offer:
         return _transposed(head, target)
     if len(constant_shape(head.node.inputs[1]) or ()) == 5 and _groups(head.node) > 1:
         return refused("OpenVINO runs a grouped convolution in three dimensions in float")
+    if _is_thin(head.node):
+        return refused("OpenVINO's INT8 of so few channels in groups is not right")
     if _joins_positions(head.node.inputs[0]):
         return refused("OpenVINO runs a convolution in float that reads joined rows or columns")
     formats = onnx.static_formats(head, target, 0, U8)
     dynamic = Capability(Format("int8_dynamic"), "OpenVINO runs ConvInteger in float")
     return "compute", (*map(Capability, formats), dynamic)
+
+
+def _is_thin(node: ir.Node) -> bool:
+    """Return whether a convolution makes several channels of each of two or three.
+
+    OpenVINO 2026.4 takes a kernel for most of them (`jit_gemm`) that leaves out zero points.
+    """
+    outputs, channels, *_ = constant_shape(node.inputs[1]) or (0, 0)
+    return channels == 1 and 1 < _groups(node) < FEWEST_GROUPS and outputs > _groups(node)
 
 
 def _joins_positions(value: ir.Value | None) -> bool:
@@ -85,7 +97,8 @@ def _wrong_transposed(node: ir.Node) -> str | None:
     """Return why a ConvTranspose is not left to OpenVINO's INT8; None where it computes rightly.
 
     OpenVINO 2026.4 computes something else where a kernel is smaller than its stride, or dilated,
-    and for some kernels with a stride above 2; without a word.
+    for some kernels with a stride above 2, and where shapes are free and the output is padded in
+    one direction only; without a word.
     """
     _, _, *kernel = constant_shape(node.inputs[1]) or (0, 0)
     strides = list(node.attributes.get_ints("strides", [1] * len(kernel)))
@@ -93,7 +106,8 @@ def _wrong_transposed(node: ir.Node) -> str | None:
     if len(kernel) != 2 or _groups(node) > 1:
         return "OpenVINO runs a ConvTranspose in float that has groups or other than two dimensions"
     small = any(size < step for size, step in zip(kernel, strides, strict=True))
-    if dilated or small or len(set(strides)) > 1 or strides[0] > WIDEST_STRIDE:
+    uneven = len({*node.attributes.get_ints("output_padding", [])}) > 1 or len({*strides}) > 1
+    if dilated or small or uneven or strides[0] > WIDEST_STRIDE:
         return "OpenVINO's INT8 ConvTranspose is not right for this kernel and stride"
     return None
 

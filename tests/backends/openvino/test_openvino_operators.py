@@ -17,6 +17,7 @@ from operator_networks import (
     PRODUCTS,
     RESCALING,
     SATURATING,
+    conv,
     transposed,
 )
 
@@ -146,6 +147,30 @@ def test_a_join_before_a_transposed_convolution_is_refused_and_that_executes_in_
     assert found.graph.group_by_id["join"].refusal == reason
     assert found.audit["op"].executed == "int8"
     assert found.reference_sqnr("op_out") > 60
+
+
+@pytest.mark.parametrize("padding", [[1, 0], [0, 1]])
+def test_a_transposed_convolution_is_refused_whose_output_is_padded_on_one_side(padding):
+    b = Builder()
+    x = b.conv("image", "first", 3, 8)
+    y = transposed(8, 4, 3, 3, strides=[2, 2], pads=[0, 1, 1, 0], output_padding=padding)(b, x)
+    found = int8_case(b.ending(y, image=["batch", 3, 8, 8]), images())
+
+    reason = "OpenVINO's INT8 ConvTranspose is not right for this kernel and stride"
+    assert found.graph.group_by_id["op"].refusal == reason
+
+
+@pytest.mark.parametrize(("channels", "offered"), [(2, False), (3, False), (4, True)])
+def test_a_grouped_convolution_of_few_channels_that_become_several_is_refused(channels, offered):
+    b = Builder()
+    x = b.conv("image", "first", 3, channels)
+    y = conv(2 * channels, 1, 1, 2, group=channels)(b, x)
+    found = int8_case(b.ending(y, image=["batch", 3, 8, 8]), images())
+
+    group = found.graph.group_by_id["op"]
+    assert bool(group.formats) == offered
+    assert offered or group.refusal == "OpenVINO's INT8 of so few channels in groups is not right"
+    assert found.reference_sqnr(y) > 60
 
 
 def test_a_recurrent_operator_is_refused():
