@@ -1,4 +1,4 @@
-"""The commands with OpenVINO as the runtime, on the artifact that ONNX Runtime was measured with."""
+"""The commands with OpenVINO as the runtime of an artifact that was made for ONNX Runtime."""
 
 import importlib.util
 import json

@@ -66,6 +66,6 @@ def test_the_audit_refuses_a_model_that_openvino_computes_wrongly(monkeypatch):
 
     with (
         without_mends(monkeypatch),
-        pytest.raises(ModelError, match="something else than the INT8"),
+        pytest.raises(ModelError, match="something else"),
     ):
         BACKEND.audit(lying.model, lying.plan, unmended(lying), lying.batch, TARGET)

@@ -79,7 +79,7 @@ def test_integers_beyond_32_bits_are_refused():
     x = b.node("Cast", ["ids"], "cast", to=TensorProto.FLOAT)
     model = BACKEND.load(b.ending(x, ids=(TensorProto.INT64, ["batch", 2])))
 
-    with pytest.raises(DataError, match="beyond 32 bits.*onnxruntime"):
+    with pytest.raises(DataError, match="beyond 32 bits"):
         run(model, {"ids": np.array([[1, 2**40]])}, BACKEND)
 
 
