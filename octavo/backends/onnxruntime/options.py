@@ -181,9 +181,16 @@ def _output_choices(head: Head) -> tuple[Scheme | None, ...]:
 
 
 def _fused_in_float(head: Head, wanted: Format) -> str | None:
-    if head.node.op_type == "Gemm" and head.saturates and wanted.outputs == (None,):
+    saturates = head.saturates or _alone_saturated(head.node)
+    if head.node.op_type == "Gemm" and saturates and wanted.outputs == (None,):
         return "ONNX Runtime fuses Gemm and Relu in float unless the output is quantized"
     return None
+
+
+def _alone_saturated(node: ir.Node) -> bool:
+    """Return whether a Relu is all that reads what a node makes, beside the model's user."""
+    readers = [use.node for use in node.outputs[0].uses()]
+    return len(readers) == 1 and readers[0].op_type in SATURATING
 
 
 def _unusable(head: Head) -> str | None:

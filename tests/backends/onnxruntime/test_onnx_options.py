@@ -138,6 +138,16 @@ class TestProducts:
         static = [(f.weight.axis, f.outputs) for f in formats(found)]
         assert static == [(axis, (U8,)), (axis, (None,)), (None, (U8,)), (None, (None,))]
 
+    def test_a_gemm_before_a_relu_has_no_float_output_even_if_users_see_it(self):
+        """ONNX Runtime fuses the two in float where a Gemm follows."""
+        b = Builder()
+        product = b.node("Gemm", ["rows", b.random("w", 16, 4)], "op")
+        last = b.node("Gemm", [b.node("Relu", [product], "relu"), b.random("w2", 4, 3)], "last")
+        proto = b.ending(product, last, rows=["batch", 16])
+        found = BACKEND.graph(BACKEND.load(proto), VNNI).group_by_id["op"]
+
+        assert {f.outputs for f in formats(found)} == {(U8,)}
+
     def test_a_product_of_activations_has_no_weight(self):
         b = Builder()
         found = group(b, b.node("MatMul", ["rows", b.node("Transpose", ["rows"], "t")], "op"))
