@@ -12,6 +12,7 @@ from octavo.target import Target
 from octavo.testing.case import Case, Tolerances
 from octavo.testing.checks.arithmetic import ArithmeticContract
 from octavo.testing.checks.build import BuildContract
+from octavo.testing.checks.correct import CorrectContract
 from octavo.testing.checks.describe import DescribeContract
 from octavo.testing.checks.execute import ExecuteContract
 from octavo.testing.checks.models import ModelContract
@@ -25,6 +26,7 @@ class BackendContract(
     BuildContract,
     ArithmeticContract,
     ModelContract,
+    CorrectContract,
     ExecuteContract,
 ):
     """What a backend has to do.

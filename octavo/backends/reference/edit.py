@@ -65,8 +65,7 @@ def _layer(network: Network, name: str) -> Layer:
 
 def _multiplied(network: Network, one: Multiply) -> Network:
     for name in one.readers:
-        if one.tensor not in _layer(network, name).inputs:
-            raise ModelError(f"layer {name!r} does not read {one.tensor!r}")
+        _check_reader(network, _layer(network, name), one)
     if one.factor.ndim != 1 or one.factor.dtype != np.float32:
         got = f"{one.factor.dtype}{one.factor.shape}"
         raise ModelError(f"factors of {one.tensor!r} are float32, one per channel; got {got}")
@@ -82,6 +81,19 @@ def _multiplied(network: Network, one: Multiply) -> Network:
         layers.append(layer)
     weights = {**network.weights, f"{name}:factor": one.factor.copy()}
     return replace(network, layers=tuple(layers), weights=weights)
+
+
+def _check_reader(network: Network, layer: Layer, one: Multiply) -> None:
+    if one.tensor not in layer.inputs:
+        raise ModelError(f"layer {layer.name!r} does not read {one.tensor!r}")
+    linear = linear_of(layer, network)
+    if linear is None or layer.inputs[0] != one.tensor:
+        return
+    channels = linear.groups * network.weights[linear.weight].shape[linear.input_axis]
+    if one.factor.size != channels:
+        raise ModelError(
+            f"{one.tensor!r} has {channels} channels, the edit {one.factor.size} factors"
+        )
 
 
 def _check(name: str, new: Array, old: Array) -> None:
