@@ -128,7 +128,7 @@ def accuracy(network: nn.Module, split: Split, count: int) -> float:
     return right / count
 
 
-def train(network: nn.Module, epochs: int, scenes: int, seed: int) -> None:
+def train(network: nn.Module, epochs: int, scenes: int, seed: int, *, rate: float = 3e-3) -> None:
     """Train with AdamW and one learning-rate cycle; every epoch sees scenes never seen before.
 
     A processor that multiplies BF16 in hardware does so, with FP32 weights: it halves the time.
@@ -137,7 +137,7 @@ def train(network: nn.Module, epochs: int, scenes: int, seed: int) -> None:
     batches = math.ceil(scenes / BLOCK)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=3e-3, total_steps=epochs * batches, pct_start=0.15
+        optimizer, max_lr=rate, total_steps=epochs * batches, pct_start=0.15
     )
     start = time.monotonic()
     for epoch in range(epochs):
@@ -159,8 +159,14 @@ def train(network: nn.Module, epochs: int, scenes: int, seed: int) -> None:
         )
 
 
-def export(network: nn.Module, path: Path) -> None:
-    """Write the network in inference mode as one ONNX file, BatchNorm unfolded."""
+def export(network: nn.Module, path: Path, *, fold: bool = False) -> None:
+    """Write the network in inference mode as one ONNX file, BatchNorm unfolded.
+
+    Args:
+        network: the network.
+        path: the file.
+        fold: whether what is computed from constants is computed now.
+    """
     network.eval().to(memory_format=torch.contiguous_format)
     with warnings.catch_warnings():
         # The older exporter keeps BatchNorm and names every node after its module.
@@ -172,7 +178,7 @@ def export(network: nn.Module, path: Path) -> None:
             dynamo=False,
             opset_version=OPSET,
             training=torch.onnx.TrainingMode.PRESERVE,
-            do_constant_folding=False,
+            do_constant_folding=fold,
             input_names=["image"],
             output_names=["logits"],
             dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
