@@ -44,6 +44,8 @@ class Manifest:
         reason: one sentence on the outcome.
         exit_code: 0 done, 3 tolerance not reached, 4 not faster than FP32.
         measurements: accuracy, throughput and cost of the run, the keys of `quantize --json`.
+        scales: tensors whose channels are those of the float model times factors, by name: the
+            `axis` of the channels and one `factor` for each.
         groups: one row per group: what was asked, what executed, and why.
         trials: one row per candidate that was tried.
         notes: what the user was warned of.
@@ -65,6 +67,7 @@ class Manifest:
     reason: str = ""
     exit_code: int = 0
     measurements: Mapping[str, Any] = field(default_factory=dict)
+    scales: Mapping[str, Any] = field(default_factory=dict)
     groups: Sequence[Mapping[str, Any]] = ()
     trials: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
@@ -79,7 +82,8 @@ class Manifest:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
         """Read what `to_json` wrote; keys of a later writer are passed over."""
-        known = {one.name: data[one.name] for one in dataclasses.fields(cls)}
+        given = {"scales": {}, **data}  # older manifests have none
+        known = {one.name: given[one.name] for one in dataclasses.fields(cls)}
         ranges = {name: Range(low, high) for name, (low, high) in data["ranges"].items()}
         return cls(**known | {"plan": Plan.from_json(data["plan"]), "ranges": ranges})
 

@@ -9,10 +9,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from octavo.errors import UsageError
+from octavo.errors import UsageError, nearest
+from octavo.plan import CORRECTIONS, Correction
 from octavo.tolerance import Tolerance
 
 _SIZES = re.compile(r"[1-9]\d*(\s*[xX,]\s*[1-9]\d*)*")
+_ALL = ", ".join(CORRECTIONS)
 _SIDE = {"type": "integer", "minimum": 1}
 _SIZES_TEXT = {"type": "string", "pattern": "^[1-9][0-9]*([xX,][1-9][0-9]*)*$"}
 
@@ -72,6 +74,20 @@ def _as_shape(name: object, given: object) -> tuple[int, ...]:
     return sizes
 
 
+def _as_corrections(given: object) -> object:
+    if given in ("auto", "none"):
+        return given
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, list | tuple) or not parts:
+        raise UsageError(f"correct takes auto, none, or some of {_ALL}; not {given!r}")
+    names = [part.strip() if isinstance(part, str) else part for part in parts]
+    for name in names:
+        if name not in CORRECTIONS:
+            hint = nearest(name, CORRECTIONS) if isinstance(name, str) else ""
+            raise UsageError(f"there is no correction {name!r}{hint or f'; known are {_ALL}'}")
+    return tuple(name for name in CORRECTIONS if name in names)
+
+
 def _one_or_list(kind: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "array", "items": {"type": kind}}]})
 
@@ -89,6 +105,19 @@ Numbers: TypeAlias = Annotated[
 ]
 Patterns: TypeAlias = Annotated[
     tuple[str, ...], BeforeValidator(_as_patterns), _one_or_list("string")
+]
+Corrections: TypeAlias = Annotated[
+    Literal["auto", "none"] | tuple[Correction, ...],
+    BeforeValidator(_as_corrections),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["auto", "none"]},
+                {"type": "string"},
+                {"type": "array", "items": {"enum": list(CORRECTIONS)}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 Layout: TypeAlias = Annotated[

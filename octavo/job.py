@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from octavo.errors import UsageError, nearest
-from octavo.fields import Layout, Numbers, Patterns, Shapes, Size, Text, ToleranceField
+from octavo.fields import Corrections, Layout, Numbers, Patterns, Shapes, Size, Text, ToleranceField
 from octavo.tolerance import Tolerance
 
 Approach: TypeAlias = Literal["auto", "static", "dynamic"]
@@ -96,6 +96,11 @@ class QuantizeJob(Settings):
     ranges: RangeChoice = Field(default="auto", description="How statistics become ranges.")
     percentile: float = Field(
         default=99.999, gt=50, le=100, description="Percent of values kept by ranges: percentile."
+    )
+    correct: Corrections = Field(
+        default="auto",
+        description="Changes to the model before it is quantized: equalize, smooth, round, bias, "
+        "or several of them; auto makes all where the plain model loses too much.",
     )
     per_channel: bool = Field(default=True, description="One weight scale per output channel.")
     float_patterns: Patterns = Field(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 Compute: TypeAlias = Literal["fp32", "bf16", "int8", "int8_dynamic", "int8_weight", "int4_weight"]
 """How a group computes: `int8` is static, `int8_dynamic` finds activation ranges at run time,
 the `_weight` forms store integers and compute in float."""
 
 RangeMethod: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
+
+Correction: TypeAlias = Literal["equalize", "smooth", "round", "bias"]
+CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
+"""What a model can be changed by before it is built, in the order in which it is; see
+`octavo.correct`."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +103,26 @@ FP32 = Format()
 
 @dataclass(frozen=True)
 class Recipe:
-    """How statistics become ranges.
+    """How the model is corrected before it is built, and how statistics become ranges.
 
     Attributes:
         ranges: the range method for activations.
         percentile: the share of values kept, in percent, for the percentile method.
+        corrections: what is done to the float model beforehand.
     """
 
     ranges: RangeMethod = "minmax"
     percentile: float = 99.999
+    corrections: tuple[Correction, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready form; `Recipe(**data)` reads it back."""
-        return asdict(self)
+        """Return a JSON-ready form; `from_json` reads it back."""
+        return asdict(self) | {"corrections": list(self.corrections)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
+        """Read what `to_json` wrote."""
+        return cls(**{**data, "corrections": tuple(data.get("corrections", ()))})
 
 
 @dataclass(frozen=True)
@@ -138,7 +150,7 @@ class Plan:
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """Read what `to_json` wrote."""
         formats = {group: Format.from_json(value) for group, value in data["formats"].items()}
-        return cls(formats=formats, recipe=Recipe(**data["recipe"]))
+        return cls(formats=formats, recipe=Recipe.from_json(data["recipe"]))
 
 
 @dataclass(frozen=True)

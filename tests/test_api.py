@@ -145,7 +145,7 @@ def test_the_direction_of_a_users_score_can_be_turned(model):
     scores = iter([1.0, 2.0])
     result = octavo.quantize(
         model, calibration=[images(8, 1)], evaluate=lambda predict: next(scores),
-        higher_is_better=False, approach="static", ranges="minmax", **FAST,
+        higher_is_better=False, approach="static", ranges="minmax", correct="none", **FAST,
     )  # fmt: skip
     assert result.exit_code == ExitCode.TOLERANCE_NOT_REACHED
     assert result.accuracy["change_relative"] == 1.0

@@ -134,6 +134,37 @@ def test_a_layout_is_taken_in_any_case():
     assert QuantizeJob(preprocessing={"layout": "nHwc"}).preprocessing.layout == "NHWC"
 
 
+@pytest.mark.parametrize("given", ["bias, equalize", ["bias", "equalize"], ("equalize", "bias")])
+def test_corrections_are_written_in_several_forms(given, tmp_path):
+    job = QuantizeJob(correct=given)
+    assert job.correct == ("equalize", "bias")
+    file = tmp_path / "job.yaml"
+    file.write_text(job.to_yaml())
+    assert QuantizeJob.from_yaml(file) == job
+    assert QuantizeJob(**json.loads(json.dumps(job.to_json()))) == job
+
+
+@pytest.mark.parametrize("given", ["auto", "none"])
+def test_corrections_by_themselves_or_none_at_all(given):
+    assert QuantizeJob(correct=given).correct == given
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("equalise", "there is no correction 'equalise'; did you mean 'equalize'?"),
+        ("zzz", "there is no correction 'zzz'; known are equalize, smooth, round, bias"),
+        ("bias,auto", "there is no correction 'auto'; known are"),
+        ([], "correct takes auto, none, or some of equalize, smooth, round, bias; not []"),
+        (1, "correct takes auto, none, or some of equalize, smooth, round, bias; not 1"),
+    ],
+)
+def test_an_unknown_correction_is_refused_with_those_there_are(given, message):
+    with pytest.raises(UsageError) as caught:
+        QuantizeJob(correct=given)
+    assert str(caught.value).startswith(message)
+
+
 def test_endless_measuring_is_refused():
     with pytest.raises(UsageError, match="'seconds'"):
         QuantizeJob(seconds=float("inf"))

@@ -134,6 +134,14 @@ def quantize(
         float | None,
         typer.Option(help="Percent of values kept (99.999).", rich_help_panel=_PLAN),
     ] = None,
+    correct: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|NAME,...",
+            help="Changes that recover accuracy: equalize, smooth, round, bias (auto).",
+            rich_help_panel=_PLAN,
+        ),
+    ] = None,
     per_channel: Annotated[
         bool | None,
         typer.Option(
@@ -232,6 +240,7 @@ def quantize(
         approach=approach,
         ranges=ranges,
         percentile=percentile,
+        correct=correct,
         per_channel=per_channel,
         float=float_ or None,
         int8=int8 or None,

@@ -13,80 +13,47 @@ corrects every shift several times over: on a residual network the error grew wi
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 
 import numpy as np
 
-from octavo.arrays import Array, Batch, FloatArray
-from octavo.backends.base import Backend, Bias, Edit, Ranges
+from octavo.arrays import Array, FloatArray
+from octavo.backends.base import Bias, Edit
 from octavo.correct.constants import to_blocks
 from octavo.correct.layers import Layer
 from octavo.correct.sums import InputObserver
+from octavo.correct.task import Setup
 from octavo.model import Model
-from octavo.plan import Plan
-from octavo.target import Target
 
 ROWS = 32
 """Positions of one sample that a mean is taken over; the same ones in both models."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What is built and observed while weights and biases are corrected.
-
-    Attributes:
-        backend: runs the models.
-        model: the FP32 model whose outputs are to be kept.
-        plan: what is built.
-        ranges: of the activations, from the FP32 model.
-        target: where it runs.
-        batches: gives the calibration samples, from the first one at each call.
-    """
-
-    backend: Backend
-    model: Model
-    plan: Plan
-    ranges: Ranges
-    target: Target
-    batches: Callable[[], Iterable[Batch]]
-
-    def build(self, model: Model) -> Model:
-        """Return the INT8 form of a model with corrected constants."""
-        return self.backend.build(model, self.plan, self.ranges, self.target)
-
-    def read(self, layer: Layer, values: Array) -> Array:
-        """Return what a layer of the INT8 form reads of the values of its input."""
-        return layer.as_read(values, self.ranges)
-
-    def weight(self, model: Model, layer: Layer) -> Array:
-        """Return the weight of a layer."""
-        name = layer.linear.weight
-        return self.backend.weights(model, [name])[name]
-
-
-def correct_biases(setup: Setup, model: Model, layers: Iterable[Layer]) -> Model:
-    """Return a model whose INT8 form makes the means of `setup.model` in every layer.
+def correct_biases(setup: Setup, model: Model) -> tuple[Model, dict[str, float]]:
+    """Return a model whose INT8 form makes the means of FP32 in every layer.
 
     Args:
         setup: the FP32 model and how to build.
-        model: the model to correct; its weights may be others than those of `setup.model`.
-        layers: the layers to correct.
+        model: the model to correct; its weights may be others than those of the FP32 model.
+
+    Returns:
+        The model, and by operator the shift that was found over the mean, each as the root mean
+        square over its channels.
     """
-    chosen = sorted(filter(can_be_corrected, layers), key=lambda layer: layer.depth)
+    task = setup.task
+    chosen = sorted(filter(can_be_corrected, task.layers), key=lambda layer: layer.depth)
     expected = expected_means(setup, chosen)
-    uses = Counter(layer.linear.bias for layer in chosen)
-    shared = {name for name, count in uses.items() if name is not None and count > 1}
+    reads = [name for op in task.graph.ops for name in op.weights]
+    own = {name for name in reads if reads.count(name) == 1}
+    found = {}
     for _, stage in groupby(chosen, key=lambda layer: layer.depth):
         together = list(stage)
         shifts = mean_shifts(setup, model, together, expected)
-        model = setup.backend.edit(
-            model,
-            [_shifted(setup, model, one, shifts[one.op.name], shared) for one in together],
-        )
-    return model
+        edits = [_shifted(setup, model, one, shifts[one.op.name], own) for one in together]
+        model = task.backend.edit(model, edits)
+        found.update({name: _ratio(shift, expected[name]) for name, shift in shifts.items()})
+    return model, found
 
 
 def can_be_corrected(layer: Layer) -> bool:
@@ -99,15 +66,11 @@ def can_be_corrected(layer: Layer) -> bool:
 
 def expected_means(setup: Setup, layers: Iterable[Layer]) -> dict[str, FloatArray]:
     """Return the mean of each output channel in FP32, by operator."""
-    chosen = list(layers)
+    chosen, model = list(layers), setup.task.model
     observer = InputObserver(chosen, lambda layer, values: values, ROWS)
-    setup.backend.observe(setup.model, setup.batches(), observer, setup.target)
-    return {
-        layer.op.name: _mean_output(
-            setup, setup.model, layer, setup.weight(setup.model, layer), observer
-        )
-        for layer in chosen
-    }
+    setup.task.observe(model, observer)
+    weights = {one.op.name: setup.constant(model, one.linear.weight) for one in chosen}
+    return _mean_outputs(setup, model, chosen, weights, observer)
 
 
 def mean_shifts(
@@ -126,47 +89,48 @@ def mean_shifts(
     """
     chosen = list(layers)
     observer = InputObserver(chosen, setup.read, ROWS)
-    setup.backend.observe(setup.build(model), setup.batches(), observer, setup.target)
-    made = {}
-    for layer in chosen:
-        weight = layer.as_run(setup.weight(model, layer))
-        mean = _mean_output(setup, model, layer, weight, observer)
-        made[layer.op.name] = mean - expected[layer.op.name]
-    return made
+    setup.task.observe(setup.build(model), observer)
+    weights = {one.op.name: one.as_run(setup.constant(model, one.linear.weight)) for one in chosen}
+    made = _mean_outputs(setup, model, chosen, weights, observer)
+    return {name: mean - expected[name] for name, mean in made.items()}
 
 
-def relative_shift(shifts: Mapping[str, FloatArray], expected: Mapping[str, FloatArray]) -> float:
-    """Return the mean over layers of the shift over the mean, each a root mean square."""
-    ratios = [
-        math.sqrt(float(np.square(shift).sum() / max(np.square(expected[name]).sum(), 1e-300)))
-        for name, shift in shifts.items()
-    ]
-    return sum(ratios) / len(ratios) if ratios else 0.0
+def _mean_outputs(
+    setup: Setup,
+    model: Model,
+    layers: Iterable[Layer],
+    weights: Mapping[str, Array],
+    observer: InputObserver,
+) -> dict[str, FloatArray]:
+    """Return the means of sums with their biases, by operator."""
+    means = {}
+    for layer in layers:
+        blocks = to_blocks(weights[layer.op.name], layer.linear)
+        row = observer.sums[layer.op.name].mean
+        sums = blocks.reshape(*blocks.shape[:2], -1) @ row[:, :, None]
+        means[layer.op.name] = sums.reshape(-1) + _bias(setup, model, layer)
+    return means
 
 
-def _mean_output(
-    setup: Setup, model: Model, layer: Layer, weight: Array, observer: InputObserver
-) -> FloatArray:
-    blocks = to_blocks(weight, layer.linear)
-    groups, outputs = blocks.shape[:2]
-    mean = observer.sums[layer.op.name].mean
-    sums = blocks.reshape(groups, outputs, -1) @ mean[:, :, None]
-    return sums.reshape(-1) + _bias(setup, model, layer, sums.size)
-
-
-def _bias(setup: Setup, model: Model, layer: Layer, channels: int) -> FloatArray:
+def _bias(setup: Setup, model: Model, layer: Layer) -> FloatArray:
+    """Return the bias of a layer, zero without one."""
     name = layer.linear.bias
     if name is None:
-        return np.zeros(channels)
-    return setup.backend.weights(model, [name])[name].astype(np.float64).reshape(-1)
+        return np.zeros(1)
+    return setup.constant(model, name).astype(np.float64).reshape(-1)
 
 
 def _shifted(
-    setup: Setup, model: Model, layer: Layer, shift: FloatArray, shared: Collection[str]
+    setup: Setup, model: Model, layer: Layer, shift: FloatArray, own: Collection[str]
 ) -> Edit | Bias:
     """Return the edit that takes a shift off the bias of a layer."""
-    bias = (_bias(setup, model, layer, shift.size) - shift).astype(np.float32)
+    bias = (_bias(setup, model, layer) - shift).astype(np.float32)
     name = layer.linear.bias
-    if name is None or name in shared:
+    if name is None or name not in own:
         return Bias(layer.op.name, bias)
-    return Edit(name, bias.reshape(setup.backend.weights(model, [name])[name].shape))
+    return Edit(name, bias.reshape(setup.constant(model, name).shape))
+
+
+def _ratio(shift: FloatArray, mean: FloatArray) -> float:
+    signal = float(np.square(mean).sum())
+    return math.sqrt(float(np.square(shift).sum()) / signal) if signal else 0.0

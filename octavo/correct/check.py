@@ -19,25 +19,26 @@ deep network to float32 once more makes 1e-6; the rounding to 8 bits makes 1e-2;
 to a wrong channel makes 1e-1 and more."""
 
 
-def largest_change(
+def output_errors(
     backend: Backend, before: Model, after: Model, batches: Iterable[Batch], target: Target
-) -> float:
-    """Return by how much the outputs of two models differ, relative to the outputs.
+) -> dict[str, float]:
+    """Return by how much the outputs of two models differ, relative to those of the first.
 
     Returns:
-        The largest of all outputs: root mean square of the difference over that of the output.
-        Infinity where an output is not finite, or is zero throughout and changed.
+        By output, the root mean square of the difference over that of the output. Infinity where
+        an output is not finite, or is zero throughout in one and not in the other. Nothing where
+        there are no batches.
     """
     sessions = backend.open(before, target), backend.open(after, target)
-    signal = dict.fromkeys((spec.name for spec in before.outputs), 0.0)
-    noise = dict(signal)
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
     for batch in batches:
         old, new = (session.run(batch) for session in sessions)
-        for name in signal:
+        for name in old:
             exact = old[name].astype(np.float64)
-            signal[name] += float(np.square(exact).sum())
-            noise[name] += float(np.square(new[name] - exact).sum())
-    return max((_ratio(noise[name], signal[name]) for name in signal), default=0.0)
+            signal[name] = signal.get(name, 0.0) + float(np.square(exact).sum())
+            noise[name] = noise.get(name, 0.0) + float(np.square(new[name] - exact).sum())
+    return {name: _ratio(noise[name], signal[name]) for name in signal}
 
 
 def _ratio(noise: float, signal: float) -> float:
@@ -53,12 +54,12 @@ def require_same_function(
     """Check that two models compute the same, up to the rounding of float32.
 
     Returns:
-        By how much their outputs differ; see `largest_change`.
+        By how much the output that differs most does; see `output_errors`.
 
     Raises:
-        ModelError: they differ by more.
+        ModelError: it differs by more.
     """
-    change = largest_change(backend, before, after, batches, target)
+    change = max(output_errors(backend, before, after, batches, target).values(), default=0.0)
     if change > LARGEST_CHANGE:
         raise ModelError(
             f"scaling channels changed the outputs of the FP32 model by {change:.1e}, where "

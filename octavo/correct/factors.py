@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octavo.arrays import FloatArray
 from octavo.correct.constants import Constants, to_blocks
@@ -70,8 +71,8 @@ def factors(around: Surroundings, site: Site, tried: Iterable[Exponents]) -> Ite
     """Yield factors `activation**-a * making**-m * reading**r`, for exponents that add up to 1.
 
     With (1, 0, 0) all channels of the activation get one range. (0, 1/2, 1/2) is equation 11 of
-    Nagel et al. 2019, and (alpha, 0, 1 - alpha) is equation 4 of Xiao et al. 2022. Channels that
-    are zero throughout, or that nothing reads, keep the factor 1.
+    Nagel et al. 2019, and (alpha, 0, 1 - alpha) is equation 4 of Xiao et al. 2022. The largest
+    magnitude of the activation stays what it is.
     """
     active = np.max([around.moments[_input(around, name)].extent for name in site.readers], axis=0)
     making = extent_of_makers(around.constants, around.graph, site)
@@ -83,7 +84,28 @@ def factors(around: Surroundings, site: Site, tried: Iterable[Exponents]) -> Ite
         factor = np.ones(site.channels)
         factor[alive] = active[alive] ** -a * making[alive] ** -m * reading[alive] ** r
         factor[alive] *= active[alive].max() / (active[alive] * factor[alive]).max()
+        _fit_others(factor, alive, active, making, reading)
         yield within_bounds(around, site, factor)
+
+
+def _fit_others(
+    factor: FloatArray,
+    alive: NDArray[np.bool_],
+    active: FloatArray,
+    making: FloatArray,
+    reading: FloatArray,
+) -> None:
+    """Choose factors for the channels without signal, in place, so that they widen no range.
+
+    What nothing reads is brought down to the range of the activation. The weights that read a
+    channel which was zero throughout are brought down to those that read the others, as far as the
+    weights that make it allow.
+    """
+    unread, silent = (reading == 0) & (active > 0), (active == 0) & (reading > 0)
+    factor[unread] = np.minimum(1.0, (active * factor)[alive].max() / active[unread])
+    needed = reading[silent] / (reading / factor)[alive].max()
+    room = (making * factor)[alive].max() / np.maximum(making[silent], 1e-300)
+    factor[silent] = np.maximum(1.0, np.minimum(needed, room))
 
 
 def _input(around: Surroundings, op: str) -> str:

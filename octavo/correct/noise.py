@@ -4,7 +4,8 @@ Three terms, all at the outputs of the operators that read the channels, relativ
 those outputs:
 
 - activations: a tensor with step `d` gets uniform noise of variance `d**2 / 12` in each channel,
-  which the weights that read the channel multiply;
+  which the weights that read the channel multiply; a channel far below a step becomes zero and
+  loses its mean square, no more;
 - weights that read: their rounding error, computed, times the mean square of what they multiply;
 - weights that make: their rounding error likewise, which reaches the readers through their weights.
   Half of it, as an activation lets about half of the values through. With a scale per channel it
@@ -119,7 +120,7 @@ def _noise_of_reader(
     scale = (blocks.shape[0], 1, blocks.shape[2], 1)
     squares = (around.moments[tensor].square * factor**2).reshape(scale)
     signal = float((np.square(blocks) * squares).sum())
-    noise = float((through * (added + made)).sum())
+    noise = float((through * (np.minimum(added, squares.reshape(-1)) + made)).sum())
     layer = around.layers.get(name)
     if layer is not None and layer.scheme is not None:
         noise += float((_rounding_error(layer, weight) * squares).sum())

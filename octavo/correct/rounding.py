@@ -32,8 +32,7 @@ def round_weight(
     Args:
         weight: `[groups, outputs, columns]`; columns are inputs times taps.
         scale: `[groups, outputs]`, the step of each output channel.
-        gram: `[groups, columns, columns]`, the mean of `x x^T` over inputs, centred where a bias
-            takes up the mean of the error; see `shrunk`.
+        gram: `[groups, columns, columns]`, the mean of `x x^T` over inputs; see `shrunk`.
         largest: the largest integer in use; the smallest is its negative.
 
     Returns:

@@ -41,11 +41,6 @@ class InputSums:
         assert self.products is not None
         return self.products / self.count
 
-    @property
-    def covariance(self) -> FloatArray:
-        """The mean of `(x - mean) (x - mean)^T`, `[groups, columns, columns]`."""
-        return self.mean_products - self.mean[:, :, None] * self.mean[:, None, :]
-
 
 class InputObserver:
     """An observer that sums over the inputs of layers.

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from octavo.arrays import FloatArray
+from octavo.arrays import Array, FloatArray
 from octavo.backends.base import Edit
-from octavo.correct.bias import Setup, can_be_corrected
 from octavo.correct.constants import block_shape, from_blocks, to_blocks
 from octavo.correct.layers import Layer, step_sizes
 from octavo.correct.rounding import output_error, round_weight, shrunk
 from octavo.correct.sums import InputObserver, InputSums
-from octavo.graph import Graph
+from octavo.correct.task import Setup
 
 ROWS = 48
 """Positions of one sample whose products are summed; that of resnet50 with 300 samples gives a
@@ -27,34 +26,29 @@ MEMORY = 512 << 20
 """Bytes of the matrices of products that are collected in one pass over the samples."""
 
 
-def round_weights(
-    setup: Setup, graph: Graph, layers: Iterable[Layer], *, centred: bool
-) -> tuple[list[Edit], dict[str, float]]:
+def round_weights(setup: Setup) -> tuple[list[Edit], dict[str, float]]:
     """Return edits that put weights on their integers, and how much error is left.
 
     The inputs are those of the INT8 form with weights rounded to nearest: what is lost before a
     layer is in them.
 
     Args:
-        setup: the FP32 model and how to build.
-        graph: its description.
-        layers: the layers; those whose weight stays float, is read elsewhere too, or is wider than
-            `WIDEST` are passed over.
-        centred: whether biases are corrected afterwards, so that the mean of an error is no loss.
+        setup: the FP32 model and how to build. Layers whose weight stays float, is read elsewhere
+            too, or is wider than `WIDEST` are passed over.
 
     Returns:
         The edits, and by operator the output error over that of rounding to nearest.
     """
-    reads = [name for op in graph.ops for name in op.weights]
-    wanted = [layer for layer in layers if _can_be_rounded(setup, layer, reads)]
+    reads = [name for op in setup.task.graph.ops for name in op.weights]
+    wanted = [layer for layer in setup.task.layers if _can_be_rounded(setup, layer, reads)]
     edits, left = [], {}
-    built = setup.build(setup.model)
+    built = setup.build(setup.task.model)
     for part in _parts(setup, wanted):
         observer = InputObserver(part, setup.read, ROWS, products=True)
-        setup.backend.observe(built, setup.batches(), observer, setup.target)
+        setup.task.observe(built, observer)
         for layer in part:
             name = layer.op.name
-            edit, left[name] = _rounded(setup, layer, observer.sums.pop(name), centred)
+            edit, left[name] = _rounded(setup, layer, observer.sums.pop(name))
             edits.append(edit)
     return edits, left
 
@@ -66,7 +60,11 @@ def _can_be_rounded(setup: Setup, layer: Layer, reads: list[str]) -> bool:
 
 
 def _columns(setup: Setup, layer: Layer) -> int:
-    return math.prod(block_shape(setup.weight(setup.model, layer).shape, layer.linear)[2:])
+    return math.prod(block_shape(_weight(setup, layer).shape, layer.linear)[2:])
+
+
+def _weight(setup: Setup, layer: Layer) -> Array:
+    return setup.constant(setup.task.model, layer.linear.weight)
 
 
 def _parts(setup: Setup, layers: Iterable[Layer]) -> Iterator[list[Layer]]:
@@ -84,14 +82,13 @@ def _parts(setup: Setup, layers: Iterable[Layer]) -> Iterator[list[Layer]]:
         yield part
 
 
-def _rounded(setup: Setup, layer: Layer, sums: InputSums, centred: bool) -> tuple[Edit, float]:
-    weight = setup.weight(setup.model, layer)
+def _rounded(setup: Setup, layer: Layer, sums: InputSums) -> tuple[Edit, float]:
+    weight = _weight(setup, layer)
     assert layer.scheme is not None
     scale = step_sizes(weight, layer, layer.scheme)
     blocks = to_blocks(weight, layer.linear)
     columns = blocks.reshape(*blocks.shape[:2], -1)
-    products = sums.covariance if centred and can_be_corrected(layer) else sums.mean_products
-    gram = shrunk(products, sums.count)
+    gram = shrunk(sums.mean_products, sums.count)
     integers = round_weight(columns, scale, gram, layer.scheme.qmax)
     rounded = integers * scale[..., None]
     value = from_blocks(rounded.reshape(blocks.shape), weight.shape, layer.linear)

@@ -1,4 +1,4 @@
-"""The plans worth trying, best first: static ranges by several methods, then dynamic ones."""
+"""The plans worth trying, best first: static ranges, with corrections, then dynamic ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from octavo.graph import Graph
 from octavo.job import Approach as AskedApproach
 from octavo.job import QuantizeJob
-from octavo.plan import Plan, RangeMethod, Recipe
+from octavo.plan import CORRECTIONS, Correction, Plan, RangeMethod, Recipe
 from octavo.search.initial import Approach, InitialPlan, initial_plan
 
 AUTOMATIC: tuple[RangeMethod, ...] = ("minmax", "mse", "percentile")
@@ -41,17 +41,22 @@ class Candidate:
         return tuple(name for name, form in self.plan.formats.items() if not form.is_float)
 
 
-def candidates(graph: Graph, job: QuantizeJob) -> tuple[Candidate, ...]:
+def candidates(graph: Graph, job: QuantizeJob, *, calibrated: bool = True) -> tuple[Candidate, ...]:
     """Return the plans that a job allows, in the order in which they should be tried.
 
     Plans that quantize nothing are left out, and so are repetitions. Among approaches, a dynamic
     plan is left out whose dynamic groups hold less than `WORTH_TRYING` of the work.
 
+    Args:
+        graph: the model.
+        job: what was asked for.
+        calibrated: whether there are calibration data, which `auto` does not correct without.
+
     Raises:
         UsageError: a pattern of the job matches no group, or forces one that has no INT8 form.
     """
     found: list[Candidate] = []
-    for candidate in _all(graph, job):
+    for candidate in _all(graph, job, calibrated):
         if not candidate.quantized or _pointless(candidate, graph, job):
             continue
         if candidate.plan not in [other.plan for other in found]:
@@ -61,14 +66,15 @@ def candidates(graph: Graph, job: QuantizeJob) -> tuple[Candidate, ...]:
 
 def float_reasons(graph: Graph, job: QuantizeJob) -> Mapping[str, str]:
     """Return why every group stays float, by group id, for a job without a candidate."""
-    return next(_all(graph, job)).reasons
+    return next(_all(graph, job, True)).reasons
 
 
-def _all(graph: Graph, job: QuantizeJob) -> Iterator[Candidate]:
+def _all(graph: Graph, job: QuantizeJob, calibrated: bool) -> Iterator[Candidate]:
     for approach in _approaches(job.approach):
-        for recipe in _recipes(approach, job):
+        for recipe in _recipes(approach, job, calibrated):
             initial = _initial(graph, job, approach, recipe)
             name = approach if approach == "dynamic" else f"{approach} {recipe.ranges}"
+            name += " corrected" if recipe.corrections else ""
             yield Candidate(name, initial.plan, initial.reasons, approach)
 
 
@@ -81,7 +87,7 @@ def without(
 
 
 def _pointless(candidate: Candidate, graph: Graph, job: QuantizeJob) -> bool:
-    if job.approach != "auto" or candidate.name != "dynamic" or not graph.macs:
+    if job.approach != "auto" or candidate.approach != "dynamic" or not graph.macs:
         return False
     formats = candidate.plan.formats
     dynamic = [name for name, form in formats.items() if form.compute == "int8_dynamic"]
@@ -92,11 +98,16 @@ def _approaches(asked: AskedApproach) -> tuple[Approach, ...]:
     return ("static", "dynamic") if asked == "auto" else (asked,)
 
 
-def _recipes(approach: Approach, job: QuantizeJob) -> tuple[Recipe, ...]:
+def _recipes(approach: Approach, job: QuantizeJob, calibrated: bool) -> tuple[Recipe, ...]:
+    """Return the recipes to try; `auto` corrects the first one before it turns to other ranges."""
     methods = AUTOMATIC if job.ranges == "auto" else (job.ranges,)
-    recipes = tuple(Recipe(method, job.percentile) for method in methods)
-    # a dynamic plan has ranges only for groups that are forced to INT8 and have no dynamic form
-    return recipes[:1] if approach == "dynamic" else recipes
+    if approach == "dynamic":
+        methods = methods[:1]  # only groups forced to INT8 without a dynamic form have ranges
+    always: tuple[Correction, ...] = () if isinstance(job.correct, str) else job.correct
+    first, *others = (Recipe(method, job.percentile, always) for method in methods)
+    if job.correct != "auto" or not calibrated:
+        return first, *others
+    return first, replace(first, corrections=CORRECTIONS), *others
 
 
 def _initial(

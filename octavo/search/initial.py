@@ -50,7 +50,7 @@ def initial_plan(
         graph: the model.
         approach: `static` uses calibrated ranges, `dynamic` finds activation ranges at run time; a
             group that gains and has no static form takes its dynamic one in both.
-        recipe: how ranges are made; goes into the plan.
+        recipe: how ranges are made and what is corrected; goes into the plan.
         per_channel: a weight scale per channel where the backend offers it.
         float_patterns: shell patterns of groups or operators that stay float.
         int8_patterns: shell patterns that are quantized even where it does not pay; they win over
@@ -70,7 +70,9 @@ def initial_plan(
         chooser.reasons.pop(name, None)
     chooser.run()
     ranged = any(chosen.compute == "int8" for chosen in chooser.chosen.values())
-    plan = Plan(formats=chooser.chosen, recipe=recipe if recipe and ranged else Recipe())
+    asked = recipe or Recipe()
+    used = asked if ranged else Recipe(corrections=asked.corrections)
+    plan = Plan(formats=chooser.chosen, recipe=used)
     return InitialPlan(plan=plan, reasons=chooser.reasons)
 
 

@@ -134,7 +134,7 @@ def run_compare(
             f"{opened.label!r} was not made from {original.label!r} as it is now, but from a model "
             f"named {made.manifest.source['name']!r} of other content; give that model"
         )
-    energies = _measure(setting, original.backend, opened.model, dataset, reporter)
+    energies = _measure(setting, opened, made.manifest.scales, dataset, reporter)
     executed = _executed(setting, opened, made.manifest)
     rows = [_difference(setting, name, energy, executed) for name, energy in energies.items()]
     rows.sort(key=lambda row: math.inf if row.sqnr_db is None else row.sqnr_db)
@@ -182,8 +182,14 @@ def _describe(original: Opened, dataset: Dataset) -> Setting:
 
 
 def _measure(
-    setting: Setting, backend: Backend, int8: Model, dataset: Dataset, reporter: Reporter
+    setting: Setting,
+    opened: Opened,
+    scales: Mapping[str, Mapping[str, Any]],
+    dataset: Dataset,
+    reporter: Reporter,
 ) -> dict[str, _Energy]:
+    """Return the energies of every tensor; scaled channels are brought back to those of FP32."""
+    backend = setting.backend
     tensors = [
         name
         for group in setting.graph.groups
@@ -191,7 +197,7 @@ def _measure(
         if setting.graph.tensors[name].dtype == "float32"
     ]
     energies = {name: _Energy() for name in tensors}
-    models = (setting.model, int8)
+    models = (setting.model, opened.model)
     sessions = [backend.open(model, setting.work) for model in models]
     with reporter.track("comparing", dataset.size) as advance:
         for batch in full_batches(dataset, BATCH_SIZE, setting.fixed):
@@ -200,9 +206,18 @@ def _measure(
             outputs = [session.run(batch.inputs) for session in sessions]
             for name, energy in energies.items():
                 expected, actual = outputs if name in outputs[0] else inner
-                energy.add(expected[name], actual[name])
+                energy.add(expected[name], _unscaled(actual[name], scales.get(name)))
             advance(batch.samples)
     return energies
+
+
+def _unscaled(values: Array, scale: Mapping[str, Any] | None) -> Array:
+    """Return values as the float model has them, without the factors of the artifact."""
+    if scale is None:
+        return values
+    shape = [1] * values.ndim
+    shape[scale["axis"]] = -1
+    return np.asarray(values / np.asarray(scale["factor"]).reshape(shape))
 
 
 def _captured(

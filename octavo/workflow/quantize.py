@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import octavo
 from octavo.artifact import Manifest, check_output, is_artifact
 from octavo.backends.base import Backend
@@ -45,7 +47,8 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     check_metric(job, given, data)
     sample = data.sample(model.inputs, job.benchmark_batch_size)
     setting = describe(backend, model, job.threads, sample)
-    plans = candidates(setting.graph, job)
+    _check_corrections(job, data)
+    plans = candidates(setting.graph, job, calibrated=data.calibrated)
     _check_quantized(job, setting.graph, plans, notes)
     _check_granularity(job, plans, notes)
     schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
@@ -65,6 +68,14 @@ def _check_granularity(job: QuantizeJob, plans: tuple[Candidate, ...], reporter:
     kept = [name for name, scheme in weights.items() if scheme and scheme.axis is not None]
     if kept:
         reporter.warn(f"one weight scale per tensor is not offered for {', '.join(kept)}")
+
+
+def _check_corrections(job: QuantizeJob, data: RunData) -> None:
+    if not data.calibrated and not isinstance(job.correct, str):
+        raise UsageError(
+            f"{', '.join(job.correct)} change the model by what calibration data show; give some, "
+            "or leave --correct out"
+        )
 
 
 def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, Model]:
@@ -134,6 +145,7 @@ def _find(
         baselines,
         place,
         reporter,
+        data.calibration,
     )
     return search(plans, statistics, judge), judging
 
@@ -180,11 +192,20 @@ def _manifest(
         reason=explain_outcome(job, setting.graph, outcome),
         exit_code=int(outcome.exit_code),
         measurements=measurements,
+        scales=_scales(kept),
         groups=group_rows(setting.graph, kept.audits if kept else (), _reasons(outcome, reasons)),
         trials=outcome.trials,
         notes=tuple(notes.notes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _scales(kept: Trial | None) -> dict[str, Any]:
+    scales = kept.corrected.scales if kept and kept.corrected else {}
+    return {
+        name: {"axis": axis, "factor": factor.astype(np.float32).tolist()}
+        for name, (axis, factor) in scales.items()
+    }
 
 
 def _reasons(outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from octavo.backends.base import Ranges
 from octavo.bench import ModelRef
+from octavo.correct import Corrected
+from octavo.data.base import Dataset
 from octavo.errors import DataError, ExitCode, ModelError, NonFiniteError
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
@@ -20,6 +22,7 @@ from octavo.search.apart import far_apart
 from octavo.search.candidates import Candidate, without
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import plan_ranges
+from octavo.workflow.correct import correct_model
 from octavo.workflow.evaluate import Evaluation, Evaluator
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput, measure_surely, save_model
@@ -43,6 +46,7 @@ class Judge:
         baselines: the saved FP32 models.
         place: a folder for models that are measured.
         reporter: is told the progress.
+        calibration: what models are corrected on; None where none is.
     """
 
     setting: Setting
@@ -54,6 +58,14 @@ class Judge:
     baselines: Mapping[str, ModelRef]
     place: Path
     reporter: Reporter
+    calibration: Dataset | None = None
+
+    def correct(self, plan: Plan) -> Corrected | None:
+        """Return the model that a plan is built from, None where that is the float one."""
+        if not plan.recipe.corrections or self.calibration is None:
+            return None
+        size = self.job.batch_size
+        return correct_model(self.setting, plan, self.calibration, size, self.reporter)
 
     def evaluate(self, model: Model, title: str) -> Evaluation:
         """Evaluate a model built from the float one; outputs that are not finite score NaN."""
@@ -163,10 +175,14 @@ def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -
     setting = judge_by.setting
     candidate, ranges = _ranged(candidate, statistics, setting.graph, judge_by.job)
     try:
-        built = setting.backend.build(setting.model, candidate.plan, ranges, setting.target)
+        corrected = judge_by.correct(candidate.plan)
+        source, ranges = (
+            (corrected.model, corrected.ranges) if corrected else (setting.model, ranges)
+        )
+        built = setting.backend.build(source, candidate.plan, ranges, setting.target)
     except NonFiniteError as error:
         raise DataError(explain_weights(error, setting, candidate.quantized)) from None
-    audits = audit(setting, candidate, built)
+    audits = audit(setting, candidate, source, built)
     int8 = judge_by.evaluate(built, f"evaluating {candidate.name}")
     accuracy = judge(judge_by.fp32, int8, judge_by.job.tolerance, real=judge_by.real)
-    return Trial(candidate, ranges, built, audits, accuracy)
+    return Trial(candidate, ranges, built, audits, accuracy, corrected=corrected)

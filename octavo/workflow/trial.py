@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from octavo.backends.base import Audit, Ranges
+from octavo.correct import Corrected
 from octavo.graph import Graph
 from octavo.model import Model
 from octavo.plan import FP32
@@ -28,6 +29,7 @@ class Trial:
         audits: what every group really executed.
         accuracy: both models judged.
         throughput: both models measured; None where accuracy already decided.
+        corrected: the float model that it was built from; None where that is the user's.
     """
 
     candidate: Candidate
@@ -36,6 +38,7 @@ class Trial:
     audits: Sequence[Audit]
     accuracy: Accuracy
     throughput: Throughput | None = None
+    corrected: Corrected | None = None
 
     @property
     def good(self) -> bool:
@@ -66,17 +69,16 @@ class Trial:
         """Return the row of the manifest and of `quantize --json`."""
         return {
             "plan": self.candidate.name,
+            "corrections": dict(self.corrected.record) if self.corrected else {},
             "groups_int8": self.executed,
             "accuracy": self.accuracy.to_json(),
             "throughput": self.throughput.to_json() if self.throughput else None,
         }
 
 
-def audit(setting: Setting, candidate: Candidate, built: Model) -> tuple[Audit, ...]:
-    """Return what every group of `built` executes on the target."""
-    found = setting.backend.audit(
-        setting.model, candidate.plan, built, setting.sample, setting.target
-    )
+def audit(setting: Setting, candidate: Candidate, source: Model, built: Model) -> tuple[Audit, ...]:
+    """Return what every group of `built`, which was made from `source`, executes on the target."""
+    found = setting.backend.audit(source, candidate.plan, built, setting.sample, setting.target)
     return tuple(found)
 
 

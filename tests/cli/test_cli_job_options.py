@@ -44,6 +44,12 @@ def test_a_size_of_two_sides(job, size):
     assert job("--size", size).preprocessing.size == (64, 48)
 
 
+def test_corrections_reach_the_job(job):
+    assert job().correct == "auto"
+    assert job("--correct", "none").correct == "none"
+    assert job("--correct", "round,equalize").correct == ("equalize", "round")
+
+
 def test_shapes_reach_the_job(job):
     flags = ("--shape", "image=1x3x224x224", "--shape", "ids=1x128")
     assert job(*flags).shapes == {"image": (1, 3, 224, 224), "ids": (1, 128)}

@@ -3,9 +3,12 @@ import pytest
 from octavo.backends.reference import ReferenceBackend
 from octavo.errors import UsageError
 from octavo.job import QuantizeJob
+from octavo.plan import CORRECTIONS
 from octavo.search.candidates import candidates, float_reasons
 from octavo.target import Target
 from octavo.testing.networks import attention, convnet
+
+STATIC = ["static minmax", "static mse", "static percentile"]
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +24,13 @@ def names(graph, **options):
 def test_static_ranges_come_first_and_dynamic_ones_last(graph):
     backend = ReferenceBackend()
     products = backend.graph(backend.load(attention()), Target())
-    assert names(products) == ["static minmax", "static mse", "static percentile", "dynamic"]
+    assert names(products, correct="none") == [*STATIC, "dynamic"]
 
 
 def test_a_dynamic_plan_of_next_to_no_work_is_tried_only_when_asked_for(graph):
     """The classifier is the one product: 240 of 97,008 multiply-adds."""
-    assert names(graph) == ["static minmax", "static mse", "static percentile"]
-    assert names(graph, approach="dynamic") == ["dynamic"]
+    assert names(graph, correct="none") == STATIC
+    assert names(graph, correct="none", approach="dynamic") == ["dynamic"]
 
 
 def test_a_forced_group_is_quantized_in_every_candidate(graph):
@@ -39,8 +42,28 @@ def test_a_forced_group_is_quantized_in_every_candidate(graph):
 
 
 def test_only_what_was_asked_for_is_tried(graph):
-    assert names(graph, approach="static", ranges="entropy") == ["static entropy"]
-    assert names(graph, approach="dynamic") == ["dynamic"]
+    asked = {"approach": "static", "ranges": "entropy", "correct": "none"}
+    assert names(graph, **asked) == ["static entropy"]
+
+
+def test_the_first_plan_of_an_approach_is_tried_corrected_before_other_ranges(graph):
+    first, *others = STATIC
+    assert names(graph) == [first, "static minmax corrected", *others]
+    assert names(graph, ranges="mse") == ["static mse", "static mse corrected"]
+    assert names(graph, approach="dynamic") == ["dynamic", "dynamic corrected"]
+    tried = candidates(graph, QuantizeJob())
+    assert [plan.plan.recipe.corrections for plan in tried] == [(), CORRECTIONS, (), ()]
+
+
+def test_corrections_that_were_asked_for_are_in_every_plan(graph):
+    tried = candidates(graph, QuantizeJob(correct="bias,equalize"))
+    assert [plan.name for plan in tried] == [f"{name} corrected" for name in STATIC]
+    assert {plan.plan.recipe.corrections for plan in tried} == {("equalize", "bias")}
+
+
+def test_nothing_is_corrected_by_itself_without_calibration_data(graph):
+    tried = candidates(graph, QuantizeJob(), calibrated=False)
+    assert [plan.name for plan in tried] == STATIC
 
 
 def test_the_recipe_holds_the_percentile(graph):

@@ -54,10 +54,10 @@ class Scripted(Judge):
 @pytest.fixture
 def tried(setting, images, reporter, tmp_path):
     """Search with scripted scores and ratios; return the outcome and what was done."""
-    job = QuantizeJob(tolerance="1%")
+    job = QuantizeJob(tolerance="1%", correct="none")
     plans = [
         *candidates(setting.graph, job),
-        *candidates(setting.graph, QuantizeJob(approach="dynamic")),
+        *candidates(setting.graph, QuantizeJob(approach="dynamic", correct="none")),
     ]
     data = open_dataset([images], setting.model.inputs, role="calibration")
     schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
@@ -164,7 +164,7 @@ def test_weights_that_are_not_finite_are_named(setting, images, reporter, tmp_pa
     weight = setting.backend.weights(setting.model, ["stem.weight"])["stem.weight"].copy()
     weight[0, 0, 0, 0] = np.inf
     broken = setting.backend.edit(setting.model, [Edit("stem.weight", weight)])
-    job = QuantizeJob(ranges="minmax", approach="static")
+    job = QuantizeJob(ranges="minmax", approach="static", correct="none")
     (plan,) = candidates(setting.graph, job)
     ranges = {name: Range(-1.0, 1.0) for name in wanted_tensors(setting.graph, [plan.plan])}
     broken_setting = replace(setting, model=broken)
