@@ -6,7 +6,7 @@ PEERS := $(patsubst benchmarks/peers/%.txt,.venv-peers/%/.installed,$(wildcard b
 
 EXPORTS := tests/backends/onnxruntime/exports
 
-.PHONY: demo test test-slow lint format bench peers train exports clean help
+.PHONY: demo test test-slow lint format bench peers train train-recovery exports clean help
 
 help:
 	@echo "make demo       create the environment, quantize a real model, show the result"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench      speed and memory, beside other quantizers and calibrators"
 	@echo "make peers      install those quantizers, each in an environment of its own (2 GB)"
 	@echo "make train      train the demo's network again (PyTorch, about 20 minutes on 2 cores)"
+	@echo "make train-recovery  train the networks of the recovery benchmark again (20 minutes)"
 	@echo "make exports    export the networks of the tests again by torch, tf2onnx and MXNet"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -63,6 +64,10 @@ peers: $(PEERS)
 
 train: .venv-train/.installed
 	.venv-train/bin/python examples/digits/train.py
+
+train-recovery: .venv-train/.installed
+	.venv-train/bin/python -m benchmarks.models.train depthwise
+	.venv-train/bin/python -m benchmarks.models.train transformer
 
 # Each exporter has an environment of its own: they need different versions of numpy and onnx.
 .venv-exports/%/.installed: $(EXPORTS)/%.txt

@@ -1,4 +1,4 @@
-"""Write the results of the benchmarks into README.md: python -m benchmarks.table."""
+"""Write the results of the benchmarks into README.md and docs: python -m benchmarks.table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+ACCURACY = ROOT / "docs" / "accuracy.md"
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 COLUMNS = {
@@ -118,6 +119,43 @@ def render(folder: Path = RESULTS) -> str:
     return "\n\n".join(parts)
 
 
+def recovery_table(networks: list[dict[str, Any]], tool: str) -> list[str]:
+    """Return the accuracy that each setting of a tool loses, in percent of FP32's."""
+    lost = [{row["setting"]: row for row in one["rows"] if row["tool"] == tool} for one in networks]
+    settings = list(dict.fromkeys(setting for rows in lost for setting in rows))
+    head = ("network", "a weight scale per", "FP32 top1 %", *settings)
+    lines = [line(*head), "|---" * len(head) + "|"]
+    for one, rows in zip(networks, lost, strict=True):
+        cells = (loss(rows.get(setting)) for setting in settings)
+        top1 = f"{100 * one['fp32_top1']:.2f}"
+        lines.append(line(one["network"], one["weight_scales_per"], top1, *cells))
+    return lines
+
+
+def loss(row: dict[str, Any] | None) -> str:
+    """Return the loss of a row and its standard error."""
+    if row is None:
+        return "-"
+    if "error" in row:
+        return "failed"
+    return f"{row['lost_percent']:.2f} ± {row['standard_error']:.2f}"
+
+
+def render_recovery(folder: Path = RESULTS) -> str:
+    """Return the tables of recovered accuracy and what they hold."""
+    content = json.loads((folder / "recovery.json").read_text())
+    machine, samples = content["machine"], content["samples"]
+    about = (
+        f"{machine['cpu']}, {', '.join(machine['instructions'])}; onnxruntime "
+        f"{machine['versions']['onnxruntime']}; calibrated on {samples['calibration']} scenes, "
+        f"judged on {samples['evaluation']:,}, ± one standard error."
+    )
+    parts = [about]
+    for tool, title in (("octavo", "Octavo in ONNX Runtime"), ("nncf", "NNCF in OpenVINO")):
+        parts += [f"{title}:", "\n".join(recovery_table(content["networks"], tool))]
+    return "\n\n".join(parts)
+
+
 def insert(text: str, table: str) -> str:
     """Return `text` with `table` between the markers."""
     before, rest = text.split(BEGIN)
@@ -125,8 +163,9 @@ def insert(text: str, table: str) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md."""
+    """Rewrite README.md and docs/accuracy.md."""
     README.write_text(insert(README.read_text(), render()))
+    ACCURACY.write_text(insert(ACCURACY.read_text(), render_recovery()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train the networks of `benchmarks.recovery` from scratch and export them to ONNX.
 
-    python -m benchmarks.models.train depthwise      # in the environment of `make train`
+    python -m benchmarks.models.train depthwise      # both: make train-recovery
     python -m benchmarks.models.train transformer
 
 Both read the composed digits of `octavo.data.scenes` and are small on purpose: there is little room

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import PEERS_NOTE, render, speed_table
+from benchmarks.table import PEERS_NOTE, recovery_table, render, speed_table
 
 MACHINE = {
     "cpu": "Some CPU",
@@ -69,3 +69,19 @@ def test_openvino_has_a_table_of_its_own(tmp_path: Path) -> None:
     assert "openvino 2026.9; batch 1, 1 thread" in text
     assert "| over FP32 | over OpenVINO's default | over INT8 in ONNX Runtime |" in text
     assert text.endswith("\\* measured while the machine was noisy.")
+
+
+def test_lost_accuracy_has_a_column_for_each_setting_of_a_tool() -> None:
+    def lost(tool: str, setting: str, percent: float) -> dict[str, Any]:
+        return {"tool": tool, "setting": setting, "lost_percent": percent, "standard_error": 0.2}
+
+    head = {"weight_scales_per": "channel", "fp32_top1": 0.8}
+    networks = [
+        {"network": "a", **head, "rows": [lost("octavo", "plain", 5.0), lost("nncf", "fast", 1.0)]},
+        {"network": "b", **head, "rows": [{"tool": "nncf", "setting": "fast", "error": "none"}]},
+    ]
+    assert recovery_table(networks, "octavo")[2:] == [
+        "| a | channel | 80.00 | 5.00 ± 0.20 |",
+        "| b | channel | 80.00 | - |",
+    ]
+    assert recovery_table(networks, "nncf")[3] == "| b | channel | 80.00 | failed |"
