@@ -22,7 +22,7 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     """
     best = outcome.best
     if best is None:
-        why = f"no plan runs ({outcome.refused})" if outcome.refused else _nothing(job, graph)
+        why = why_no_plan(outcome) or _nothing(job, graph)
         return f"{why}: the float model was kept"
     name = best.candidate.name
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
@@ -36,6 +36,12 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         loss = f"the data cannot tell whether it is within {job.tolerance}"
         return f"INT8 is faster, and {loss} ({name})"
     return f"INT8 is within {job.tolerance} of FP32 and faster ({name})"
+
+
+def why_no_plan(outcome: Outcome) -> str | None:
+    """Return why no plan could be judged, None where one was or there was none."""
+    refused = f"no plan runs ({outcome.refused})" if outcome.refused else None
+    return outcome.defect or refused
 
 
 def _nothing(job: QuantizeJob, graph: Graph) -> str:

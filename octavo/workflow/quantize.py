@@ -23,11 +23,12 @@ from octavo.plan import Plan, Scheme
 from octavo.search.candidates import Candidate, candidates, float_reasons
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import calibrate
+from octavo.workflow.floatform import float_form_defect
 from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_ins
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.opened import without_quantization
-from octavo.workflow.outcome import explain_outcome, why_not_faster
+from octavo.workflow.outcome import explain_outcome, why_no_plan, why_not_faster
 from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
 from octavo.workflow.search import Judge, Outcome, search
@@ -132,6 +133,9 @@ def _find(
     reporter.say(f"about {3 * size // MEGABYTE + 1} MB on disk while working")
     announce_time(setting, job, data, reporter)
     judging = evaluate_fp32(setting, job, given, data, reporter)
+    if plans and (defect := float_form_defect(setting, data.calibration, reporter)):
+        reporter.warn(defect)
+        return Outcome(None, defect=defect), judging
     statistics = (
         calibrate(setting, data.calibration, schemes, job.batch_size, reporter) if schemes else None
     )
@@ -193,7 +197,9 @@ def _manifest(
         exit_code=int(outcome.exit_code),
         measurements=measurements,
         scales=_scales(kept),
-        groups=group_rows(setting.graph, kept.audits if kept else (), _reasons(outcome, reasons)),
+        groups=group_rows(
+            setting.graph, kept.audits if kept else (), _reasons(setting, outcome, reasons)
+        ),
         trials=outcome.trials,
         notes=tuple(notes.notes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -208,8 +214,12 @@ def _scales(kept: Trial | None) -> dict[str, Any]:
     }
 
 
-def _reasons(outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:
-    if outcome.best is None or _keeps_int8(outcome):
+def _reasons(setting: Setting, outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    if outcome.best is None:
+        why = why_no_plan(outcome)
+        asked = (group.id for group in setting.graph.groups)
+        return dict.fromkeys(asked, why) | dict(reasons) if why else reasons
+    if _keeps_int8(outcome):
         return reasons
     slow = why_not_faster(outcome.best.throughput)
     return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slow)

@@ -95,12 +95,14 @@ class Outcome:
         trials: one row per plan that was tried.
         exit_code: done, tolerance not reached, or not faster.
         refused: why the runtime refused every plan; None where it ran one.
+        defect: what is wrong with the form that would be quantized; None where nothing is.
     """
 
     best: Trial | None
     trials: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     exit_code: ExitCode = ExitCode.NOT_FASTER
     refused: str | None = None
+    defect: str | None = None
 
 
 def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: Judge) -> Outcome:
