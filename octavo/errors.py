@@ -57,6 +57,10 @@ class NonFiniteError(DataError):
         self.count = count
 
 
+class UnequalSizesError(DataError):
+    """Outputs of two models that are to be compared have different shapes."""
+
+
 class ArtifactError(OctavoError):
     """An artifact folder that cannot be read or written."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from octavo.arrays import Array, FloatArray
-from octavo.errors import DataError
+from octavo.errors import DataError, UnequalSizesError
 from octavo.metrics.base import Mean, Needs, Outputs, check_numbers
 
 
@@ -19,6 +19,9 @@ class Agreement:
     the sign only, 1 minus its relative change. Of integers and booleans: the share of equal values.
     Several outputs count equally. An output whose axis 0 is not that of the samples is compared as
     a whole.
+
+    Where FP32 puts every sample into one class, an equal class says next to nothing. Outputs named
+    in `numeric` score the cosine similarity for the same class in place of 1.0.
     """
 
     name = "agreement"
@@ -26,14 +29,28 @@ class Agreement:
     needs: Needs = "reference"
     per_sample = True
 
-    def __init__(self) -> None:
+    def __init__(self, numeric: Collection[str] = ()) -> None:
+        """Make a metric.
+
+        Args:
+            numeric: outputs of class scores whose values count too, as `single_class` gives them.
+        """
         self._mean = Mean()
+        self._numeric = frozenset(numeric)
+        self._classes: dict[str, set[int]] = {}
+        self._infinite: set[str] = set()
+
+    @property
+    def single_class(self) -> tuple[str, ...]:
+        """Outputs of finite class scores in which the FP32 model gave one class so far."""
+        found = (name for name, classes in self._classes.items() if len(classes) == 1)
+        return tuple(name for name in found if name not in self._infinite)
 
     def update(self, outputs: Outputs, target: Array | Outputs) -> FloatArray:
         """Take the outputs of both models for the same samples.
 
         Raises:
-            DataError: they differ in names or shapes.
+            DataError: they differ in names, or in shapes (`UnequalSizesError`).
             NonFiniteError: an output is not finite (NaN, for class scores).
         """
         if not isinstance(target, Mapping):
@@ -41,36 +58,49 @@ class Agreement:
         if outputs.keys() != target.keys():
             raise DataError(f"agreement: outputs {list(outputs)} against {list(target)}")
         samples = len(np.atleast_1d(next(iter(target.values()))))
-        each = [_scores(name, outputs[name], target[name], samples) for name in target]
+        each = [self._scores(name, outputs[name], target[name], samples) for name in target]
         return self._mean.add(np.mean(each, axis=0))
+
+    def _scores(self, name: str, values: Array, reference: Array, samples: int) -> FloatArray:
+        """Return the agreement of one output, float64 `[samples]`."""
+        if values.shape != reference.shape:
+            raise UnequalSizesError(
+                f"agreement: output {name!r} is {list(values.shape)}, and {list(reference.shape)} "
+                "of the FP32 model; give labels and a metric of your own for outputs of changing "
+                "size"
+            )
+        is_classes = values.ndim == 2 and len(values) == samples and values.shape[1] > 1
+        if is_classes and reference.dtype.kind == "f":
+            return self._class_scores(name, values, reference)
+        rows = samples if values.ndim and len(values) == samples else 1
+        return np.broadcast_to(_closeness(name, values, reference, rows), samples)
+
+    def _class_scores(self, name: str, values: Array, reference: Array) -> FloatArray:
+        for array in (values, reference):
+            check_numbers(name, array, infinity=True)
+        classes = reference.argmax(axis=1)
+        self._classes.setdefault(name, set()).update(classes.tolist())
+        if not np.isfinite(reference).all():
+            self._infinite.add(name)
+        same = np.asarray(values.argmax(axis=1) == classes, np.float64)
+        if name not in self._numeric:
+            return same
+        return same * _closeness(name, values, reference, len(values))
 
     def value(self) -> float:
         """Return the mean agreement over all samples, 1 for equal outputs."""
         return self._mean.value(self.name)
 
 
-def _scores(name: str, values: Array, reference: Array, samples: int) -> FloatArray:
-    """Return the agreement of one output, float64 `[samples]`."""
-    if values.shape != reference.shape:
-        raise DataError(
-            f"agreement: output {name!r} is {list(values.shape)}, and {list(reference.shape)} of "
-            f"the FP32 model; give labels and a metric of your own for outputs of changing size"
-        )
-    is_classes = values.ndim == 2 and len(values) == samples and values.shape[1] > 1
-    if is_classes and reference.dtype.kind == "f":
-        for array in (values, reference):
-            check_numbers(name, array, infinity=True)
-        return np.asarray(values.argmax(axis=1) == reference.argmax(axis=1), np.float64)
-    rows = samples if values.ndim and len(values) == samples else 1
+def _closeness(name: str, values: Array, reference: Array, rows: int) -> FloatArray:
+    """Return how near the values of each row are, float64 `[rows]`."""
     own, others = values.reshape(rows, -1), reference.reshape(rows, -1)
-    if reference.dtype.kind == "f":
-        for array in (values, reference):
-            check_numbers(name, array)
-        alone = own.shape[1] == 1
-        score = relative_closeness(own, others) if alone else cosine_similarity(own, others)
-    else:
-        score = (own == others).mean(axis=1) if own.size else np.ones(rows)
-    return np.broadcast_to(score, samples)
+    if reference.dtype.kind != "f":
+        return np.asarray((own == others).mean(axis=1) if own.size else np.ones(rows))
+    for array in (values, reference):
+        check_numbers(name, array)
+    alone = own.shape[1] == 1
+    return relative_closeness(own, others) if alone else cosine_similarity(own, others)
 
 
 _TINY = np.finfo(np.float64).tiny

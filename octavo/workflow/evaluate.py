@@ -13,6 +13,7 @@ from octavo.backends.base import Session
 from octavo.data.base import Dataset, LabelledBatch
 from octavo.errors import DataError
 from octavo.metrics import Metric, get_metric
+from octavo.metrics.agreement import Agreement
 from octavo.workflow.reporter import Advance
 
 Predict: TypeAlias = Callable[[Array | Batch], Array | dict[str, Array]]
@@ -34,6 +35,7 @@ class Evaluation:
         metric: its name.
         higher_is_better: its direction.
         samples: how many samples were judged; None where a function of the user's gave the score.
+        unscored: the outputs cannot be compared (their sizes differ); `value` is NaN.
     """
 
     value: float
@@ -41,6 +43,7 @@ class Evaluation:
     metric: str
     higher_is_better: bool
     samples: int | None
+    unscored: bool = False
 
 
 class Evaluator(Protocol):
@@ -56,6 +59,10 @@ class MetricEvaluator:
 
     Outputs of the float model that a metric compares with are remembered up to 256 MB and computed
     again beyond that.
+
+    Attributes:
+        single_class: outputs in which the float model gives one class for all samples, so that
+            `agreement` looks at their values too.
     """
 
     def __init__(
@@ -75,15 +82,18 @@ class MetricEvaluator:
         self._reference: Session | None = reference
         self._remembered: dict[int, Mapping[str, Array]] = {}
         self._room = REMEMBERED_BYTES
+        self.single_class: tuple[str, ...] = ()
 
     def __call__(self, session: Session, advance: Advance) -> Evaluation:
         """Evaluate the model that `session` runs on all samples."""
-        metric = get_metric(self._metric)
+        metric = Agreement(self.single_class) if self.single_class else get_metric(self._metric)
         scores, samples = [], 0
         for index, batch in enumerate(self._dataset.batches(self._batch_size)):
             scores.append(self._judge(metric, session, index, batch))
             samples += batch.samples
             advance(batch.samples)
+        if isinstance(metric, Agreement) and session is self._reference:
+            self.single_class = metric.single_class
         if metric.needs == "labels" or len(self._remembered) == len(scores):
             self._reference = None  # a session can hold gigabytes
         joined = np.concatenate(scores) if metric.per_sample else None

@@ -3,6 +3,7 @@ import pytest
 
 from octavo.errors import DataError, NonFiniteError
 from octavo.metrics import get_metric
+from octavo.metrics.agreement import Agreement
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((6, 3, 5)).astype(np.float32)
@@ -25,6 +26,28 @@ def test_class_scores_agree_where_the_class_is_the_same():
     other = SCORES + 0.01
     other[2] = -SCORES[2]
     assert agreement({"y": other}, {"y": SCORES}).tolist() == [1, 1, 0, 1, 1, 1]
+
+
+def test_outputs_in_which_the_reference_gives_one_class_are_known():
+    metric = get_metric("agreement")
+    one = np.abs(SCORES)
+    one[:, 3] = 9
+    masked = np.where(one < 9, -np.inf, one)
+    outputs = {"one": one, "all": SCORES, "masked": masked}
+    metric.update(outputs, outputs)
+    assert metric.single_class == ("one",)
+    metric.update(outputs, outputs | {"one": one[:, ::-1]})
+    assert metric.single_class == ()
+
+
+def test_numeric_class_scores_count_the_cosine_of_the_same_class_and_0_of_another():
+    other = SCORES.copy()
+    other[0, SCORES[0].argmax()] += 5
+    other[1] = -SCORES[1]
+    scores = Agreement(numeric=["y"]).update({"y": other}, {"y": SCORES})
+    a, b = other[0].astype(float), SCORES[0].astype(float)
+    assert scores[0] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    assert scores[1:].tolist() == [0, 1, 1, 1, 1]
 
 
 def test_other_floats_agree_by_their_cosine():

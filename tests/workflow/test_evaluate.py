@@ -56,6 +56,35 @@ def test_outputs_of_fp32_are_computed_once(labelled):
     assert (fp32.runs, int8.runs) == (3, 6)
 
 
+class Shift(Scale):
+    """Adds to the first class."""
+
+    def run(self, batch):
+        return {"logits": batch["x"] + np.array([self.factor, 0, 0, 0], np.float32)}
+
+
+def test_values_are_looked_at_where_fp32_gives_one_class_only(labelled):
+    fp32, int8 = Shift(100.0), Shift(5.0)
+    evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
+    assert evaluator(fp32, advance).value == 1.0
+    assert evaluator.single_class == ("logits",)
+    found = evaluator(int8, advance)
+    first = next(labelled.batches(10)).inputs["x"].astype(float)
+    large, small = (first + np.array([factor, 0, 0, 0]) for factor in (100, 5))
+    cosine = (large * small).sum(1) / np.linalg.norm(large, axis=1) / np.linalg.norm(small, axis=1)
+    same = large.argmax(1) == small.argmax(1)
+    np.testing.assert_allclose(found.scores, cosine * same, rtol=1e-5)
+    assert found.value < 0.999
+
+
+def test_several_classes_are_compared_as_classes(labelled):
+    fp32 = Scale(1.0)
+    evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
+    evaluator(fp32, advance)
+    assert evaluator.single_class == ()
+    assert evaluator(Scale(3.0), advance).scores.tolist() == [1.0] * 10
+
+
 def test_outputs_of_fp32_that_do_not_fit_memory_are_computed_again(labelled, monkeypatch):
     """Two batches of 4 samples x 4 floats are 128 bytes; the third is not remembered."""
     monkeypatch.setattr(evaluate, "REMEMBERED_BYTES", 128)
