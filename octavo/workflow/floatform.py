@@ -10,7 +10,7 @@ import numpy as np
 
 from octavo.arrays import Array
 from octavo.data.base import Dataset
-from octavo.errors import OctavoError
+from octavo.errors import ModelError, OctavoError
 from octavo.model import Model
 from octavo.plan import Plan
 from octavo.workflow.batches import full_batches
@@ -29,6 +29,7 @@ LOWEST_DB = -200.0
 """What stands for an output that is 0 everywhere in the model only."""
 SMALLEST = 1e-6
 """Root mean square of a difference that counts for nothing, next to outputs of exact zeros."""
+REPORT = "this is a defect of Octavo, please report it with the model"
 
 
 def float_form_defect(setting: Setting, dataset: Dataset, reporter: Reporter) -> str | None:
@@ -46,6 +47,8 @@ def float_form_defect(setting: Setting, dataset: Dataset, reporter: Reporter) ->
     """
     try:
         return _defect(setting, next(full_batches(dataset, 1, setting.fixed)).inputs)
+    except ModelError as error:  # the model itself was run before
+        return f"the form that Octavo makes of the model does not run ({error}); {REPORT}"
     except OctavoError as error:
         reporter.warn(f"the model could not be compared with its form that is quantized: {error}")
         return None
@@ -71,8 +74,7 @@ def _described(name: str, sqnr: float) -> str:
     size = "is not finite" if sqnr == -math.inf else f"has an SQNR of {sqnr:.1f} dB"
     return (
         f"the float form that Octavo makes of the model does not compute the same: output {name!r} "
-        f"{size}, where rounding leaves more than {LEAST_DB:g} dB; this is a defect of Octavo, "
-        "please report it with the model"
+        f"{size}, where rounding leaves more than {LEAST_DB:g} dB; {REPORT}"
     )
 
 

@@ -6,12 +6,16 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
+from octavo.arrays import Batch
 from octavo.backends.base import Session
-from octavo.errors import DataError, NonFiniteError
+from octavo.data.base import LabelledBatch
+from octavo.errors import DataError, ModelError, NonFiniteError
 from octavo.job import QuantizeJob
 from octavo.loaded import LoadedModel
 from octavo.metrics import get_metric
-from octavo.workflow.batches import full_batches
+from octavo.workflow.batches import full_batches, sized
 from octavo.workflow.evaluate import (
     Evaluation,
     Evaluator,
@@ -120,7 +124,46 @@ def evaluate_fp32(
             "choose another metric"
         )
     job.tolerance.slack(fp32.value, fp32.metric)
+    if isinstance(evaluator, MetricEvaluator) and evaluator.single_class:
+        outputs = ", ".join(map(repr, evaluator.single_class))
+        reporter.warn(
+            f"FP32 gives one class for all {fp32.samples} samples (output {outputs}), so that an "
+            "equal class says next to nothing: agreement looks at the values too; give samples of "
+            "several classes"
+        )
     return Judging(evaluator, fp32, samples)
+
+
+def _first_forward(session: Session, batch: LabelledBatch, fixed: int | None) -> None:
+    """Run the first batch of all.
+
+    Raises:
+        DataError: the model cannot run it.
+        ModelError: an output is no tensor.
+    """
+    try:
+        outputs = session.run(batch.inputs)
+    except DataError as error:
+        alone = fixed is None and batch.samples > 1 and _runs(session, sized(batch.inputs, 1))
+        hint = (
+            f"; it runs with one sample, and not with {batch.samples} at once: give "
+            "--batch-size 1 (batch_size=1)"
+        )
+        raise DataError(f"the FP32 model itself fails: {error}{hint if alone else ''}") from None
+    for name, values in outputs.items():
+        if not isinstance(values, np.ndarray):
+            raise ModelError(
+                f"output {name!r} is a sequence or a map, and only tensors can be compared; take "
+                "it out of the model's outputs"
+            )
+
+
+def _runs(session: Session, batch: Batch) -> bool:
+    try:
+        session.run(batch)
+    except DataError:
+        return False
+    return True
 
 
 def announce_time(setting: Setting, job: QuantizeJob, data: RunData, reporter: Reporter) -> None:
@@ -128,10 +171,11 @@ def announce_time(setting: Setting, job: QuantizeJob, data: RunData, reporter: R
 
     Raises:
         DataError: the first batch does not fit the model.
+        ModelError: an output of the model is no tensor.
     """
     batch = next(full_batches(data.evaluation, job.batch_size, setting.fixed))
     session = setting.open(setting.model)
-    session.run(batch.inputs)
+    _first_forward(session, batch, setting.fixed)
     started = time.perf_counter()
     session.run(batch.inputs)
     per_sample = (time.perf_counter() - started) / batch.samples

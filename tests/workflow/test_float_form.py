@@ -7,7 +7,7 @@ import octavo
 from octavo.backends.base import Edit
 from octavo.backends.reference import ReferenceBackend
 from octavo.data import open_dataset
-from octavo.errors import ExitCode, ModelError
+from octavo.errors import DataError, ExitCode, ModelError
 from octavo.testing.networks import convnet
 from octavo.workflow import quantize
 from octavo.workflow.floatform import float_form_defect
@@ -98,13 +98,21 @@ def test_a_model_that_differs_from_itself_is_not_called_wrong(found):
     assert "SQNR" in found(Scripted({"y": ONES}, {"y": -ONES}, {"y": ONES}))
 
 
-def test_a_form_that_does_not_run_is_told_and_does_not_end_the_run(found, reporter):
-    class Refusing(ReferenceBackend):
-        def build(self, model, plan, ranges, target):
-            raise ModelError("no such operator")
+class Refusing(ReferenceBackend):
+    def __init__(self, error):
+        self.error = error
 
-    assert found(Refusing()) is None
-    assert "no such operator" in reporter.warned[0]
+    def build(self, model, plan, ranges, target):
+        raise self.error
+
+
+def test_a_form_that_does_not_run_is_a_defect(found):
+    assert "does not run (no such operator)" in found(Refusing(ModelError("no such operator")))
+
+
+def test_a_sample_that_cannot_be_used_is_told_and_does_not_end_the_run(found, reporter):
+    assert found(Refusing(DataError("a bad sample"))) is None
+    assert "a bad sample" in reporter.warned[0]
 
 
 def test_a_model_whose_float_form_is_wrong_stays_float_with_the_reason(monkeypatch, images):
