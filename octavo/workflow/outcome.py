@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from octavo.errors import ExitCode
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
@@ -25,6 +27,11 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         why = why_no_plan(outcome) or _nothing(job, graph)
         return f"{why}: the float model was kept"
     name = best.candidate.name
+    if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED and math.isnan(best.accuracy.int8):
+        return (
+            f"no plan has a {best.accuracy.metric} score that could be held against {job.tolerance}"
+            f" of FP32 (the warnings say why): an INT8 model was kept all the same ({name})"
+        )
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
         return (
             f"no plan is within {job.tolerance} of FP32 and faster: of those beyond it, the most "
@@ -32,6 +39,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         )
     if outcome.exit_code == ExitCode.NOT_FASTER:
         return f"{why_not_faster(best.throughput)}; the float model was kept"
+    if math.isnan(best.accuracy.int8):
+        return f"INT8 is faster; there is no {best.accuracy.metric} score, as sizes differ ({name})"
     if best.accuracy.verdict == "undecided":
         loss = f"the data cannot tell whether it is within {job.tolerance}"
         return f"INT8 is faster, and {loss} ({name})"

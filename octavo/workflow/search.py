@@ -12,7 +12,7 @@ from octavo.backends.base import Ranges
 from octavo.bench import ModelRef
 from octavo.correct import Corrected
 from octavo.data.base import Dataset
-from octavo.errors import DataError, ExitCode, ModelError, NonFiniteError
+from octavo.errors import DataError, ExitCode, NonFiniteError, OctavoError, UnequalSizesError
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
@@ -75,6 +75,9 @@ class Judge:
             except NonFiniteError as error:
                 self.reporter.warn(f"{title}: {error}")
                 return replace(self.fp32, value=math.nan, scores=None)
+            except UnequalSizesError as error:
+                self.reporter.warn(f"{title}: {error}")
+                return replace(self.fp32, value=math.nan, scores=None, unscored=True)
 
     def measure(self, trial: Trial) -> Throughput:
         """Measure a trial's model in turns with the float model."""
@@ -109,7 +112,8 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
     """Try plans in turn and stop at the first that is within the tolerance and faster.
 
     A plan that only has other ranges than one that was accurate and not faster is passed over: it
-    executes the same kernels. So is one that the runtime refused.
+    executes the same kernels. So is one that failed, be it in the runtime, in the audit or while it
+    was judged or measured: it stops neither the others nor the fall back to float.
 
     Args:
         plans: in the order in which to try them.
@@ -124,13 +128,13 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
             continue
         try:
             trial = _try(candidate, statistics, judge_by)
-        except ModelError as error:  # of the runtime: `build` refuses no plan that was made for it
+            if trial.accuracy.reached:
+                trial = trial.measured(judge_by.measure(trial))
+        except OctavoError as error:
             refused = str(error)
             judge_by.reporter.warn(f"{candidate.name}: {refused}")
             passed.append(candidate.plan.formats)
             continue
-        if trial.accuracy.reached:
-            trial = trial.measured(judge_by.measure(trial))
         trials.append(trial)
         if trial.good:
             break
@@ -148,7 +152,12 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     good = [trial for trial in trials if trial.good]
     missed = [trial for trial in trials if not trial.accuracy.reached]
     best = max(good or missed or trials, key=lambda trial: trial.merit)
-    final = best if best.throughput else best.measured(judge_by.measure(best))
+    try:
+        final = best if best.throughput else best.measured(judge_by.measure(best))
+    except OctavoError as error:
+        judge_by.reporter.warn(f"{best.candidate.name}: {error}")
+        others = [trial for trial in trials if trial is not best]
+        return _outcome(others, judge_by) if others else Outcome(None, refused=str(error))
     rows = [(final if trial is best else trial).to_json() for trial in trials]
     if good:
         return Outcome(final, rows, ExitCode.DONE)

@@ -31,7 +31,8 @@ class Accuracy:
         higher_is_better: its direction.
         samples: how many samples were judged; None where a function of the user's gave the score.
         verdict: what the data say.
-        reached: whether the value that was measured is within the tolerance.
+        reached: whether the value that was measured is within the tolerance; of random samples
+            that cannot be compared (`Evaluation.unscored`), true: they decide nothing.
     """
 
     fp32: float
@@ -82,6 +83,7 @@ def judge(
     sign = 1.0 if fp32.higher_is_better else -1.0
     margin = sign * (int8.value - fp32.value) + slack
     reached = bool(margin >= -1e-12 * max(1.0, abs(fp32.value)))  # false for NaN
+    reached = reached or (int8.unscored and not real)
     return Accuracy(
         fp32=fp32.value,
         int8=int8.value,

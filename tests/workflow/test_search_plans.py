@@ -9,18 +9,28 @@ from octavo.bench import Measurement, PairResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
 from octavo.data import open_dataset
-from octavo.errors import DataError, ExitCode, NonFiniteError
+from octavo.errors import (
+    DataError,
+    ExitCode,
+    ModelError,
+    NonFiniteError,
+    OctavoError,
+    UnequalSizesError,
+)
 from octavo.job import QuantizeJob
 from octavo.plan import Range
 from octavo.search.candidates import candidates
 from octavo.search.initial import wanted_tensors
+from octavo.tolerance import Tolerance
 from octavo.workflow import measure
+from octavo.workflow import search as search_module
 from octavo.workflow.calibrate import calibrate
 from octavo.workflow.evaluate import Evaluation
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput
 from octavo.workflow.outcome import explain_outcome
 from octavo.workflow.search import Judge, search
+from octavo.workflow.verdict import judge as judge_accuracy
 
 
 def pair(ratio, low=None, high=None):
@@ -176,8 +186,9 @@ def test_weights_that_are_not_finite_are_named(setting, images, reporter, tmp_pa
     judge = Scripted(broken_setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
     data = open_dataset([images], setting.model.inputs, role="calibration")
     statistics = calibrate(setting, data, wanted_tensors(setting.graph, [plan.plan]), 8, reporter)
-    with pytest.raises(DataError, match=r"'stem\.weight' of operator 'stem'"):
-        search([plan], statistics, judge)
+    outcome = search([plan], statistics, judge)
+    assert outcome.best is None
+    assert "'stem.weight' of operator 'stem'" in outcome.refused
 
 
 def test_nothing_accurate_keeps_the_most_accurate_plan_and_measures_it(tried):
@@ -202,6 +213,94 @@ def test_nothing_to_try_keeps_the_float_model(setting, reporter, tmp_path):
     judge = Scripted(setting, QuantizeJob(), fp32, None, 10, True, {}, tmp_path, reporter)
     outcome = search((), None, judge)
     assert (outcome.best, outcome.exit_code) == (None, ExitCode.NOT_FASTER)
+
+
+class Failing(Scripted):
+    """Fails in a step of the first plan, or of every one."""
+
+    def failing(self, step, error, always):
+        object.__setattr__(self, "failure", (step, error, always))
+        return self
+
+    def _fail(self, step, name):
+        where, error, always = self.failure
+        if step == where and (always or "minmax" in name):
+            raise error
+
+    def evaluate(self, model, title):
+        self._fail("evaluate", title)
+        return super().evaluate(model, title)
+
+    def measure(self, trial):
+        self._fail("measure", trial.candidate.name)
+        return super().measure(trial)
+
+
+@pytest.fixture
+def failing(setting, images, reporter, tmp_path, monkeypatch):
+    """Search among static plans that fail; return the outcome."""
+    job = QuantizeJob(approach="static")
+    plans = candidates(setting.graph, job)
+    data = open_dataset([images], setting.model.inputs, role="calibration")
+    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
+    statistics = calibrate(setting, data, schemes, 8, reporter)
+
+    def run(step, error, *, always, score=1.0):
+        fp32 = Evaluation(1.0, None, "score", True, 10)
+        judge = Failing(setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
+        judge.script({f"evaluating {n}": score for n in STATIC}, dict.fromkeys(STATIC, 2.0))
+        judge.failing(step, error, always)
+        real = search_module.audit
+
+        def audit(setting, candidate, *models):
+            judge._fail("audit", candidate.name)
+            return real(setting, candidate, *models)
+
+        monkeypatch.setattr(search_module, "audit", audit)
+        return search(plans, statistics, judge)
+
+    return run
+
+
+FAILURES = (DataError("an odd batch"), ModelError("no kernel"), OctavoError("a worker died"))
+
+
+@pytest.mark.parametrize("step", ["audit", "evaluate", "measure"])
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_plan_that_fails_in_any_step_leaves_the_float_model(failing, reporter, step, error):
+    outcome = failing(step, error, always=True)
+    assert (outcome.best, outcome.exit_code) == (None, ExitCode.NOT_FASTER)
+    assert outcome.refused == str(error)
+    assert f"static minmax: {error}" in reporter.warned
+    reason = explain_outcome(QuantizeJob(), None, outcome)
+    assert reason == f"no plan runs ({error}): the float model was kept"
+
+
+def test_a_failure_in_the_last_measurement_leaves_the_next_best_plan(failing):
+    """No plan is within the tolerance: the most accurate ones are measured at the end."""
+    outcome = failing("measure", DataError("an odd batch"), always=False, score=0.5)
+    assert outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED
+    assert outcome.best.candidate.name == "static mse"
+    assert outcome.best.throughput.ratios == [2.0]
+
+
+def test_outputs_of_another_size_have_no_score_and_decide_nothing_on_random_data(
+    setting, reporter, tmp_path
+):
+    def evaluator(session, advance):
+        raise UnequalSizesError("output 'boxes' is [41, 4], and [42, 4] of the FP32 model")
+
+    fp32 = Evaluation(1.0, np.ones(10), "agreement", True, 10)
+    judge = Judge(setting, QuantizeJob(), fp32, evaluator, 10, False, {}, tmp_path, reporter)
+    int8 = judge.evaluate(setting.model, "evaluating x")
+    assert math.isnan(int8.value)
+    assert reporter.warned == [
+        "evaluating x: output 'boxes' is [41, 4], and [42, 4] of the FP32 model"
+    ]
+    random = judge_accuracy(fp32, int8, Tolerance.parse("1%"), real=False)
+    assert (random.reached, random.verdict) == (True, "undecided")
+    real = judge_accuracy(fp32, int8, Tolerance.parse("1%"))
+    assert (real.reached, real.verdict) == (False, "exceeded")
 
 
 def test_outputs_that_are_not_finite_score_nan(setting, reporter, tmp_path):
