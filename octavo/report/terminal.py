@@ -133,10 +133,10 @@ def compare_table(result: Row) -> Table:
         sqnr = row["sqnr_db"]
         table.add_row(
             row["tensor"],
-            "equal" if sqnr is None else f"{sqnr:.1f}",
+            "" if row["sizes"] else "equal" if sqnr is None else f"{sqnr:.1f}",
             row["group"],
             row["executed"],
-            "output" if row["is_output"] else "",
+            "; ".join(note for note in ("output" * row["is_output"], row["sizes"]) if note),
         )
     return table
 

@@ -46,8 +46,9 @@ class Difference:
         group: the group that makes it.
         executed: the precision that group ran in.
         sqnr_db: energy of the FP32 values over that of the difference, dB, at least `LOWEST_DB`;
-            None where they agree.
+            None where they agree, or cannot be compared.
         is_output: whether the model returns it.
+        sizes: why they cannot be compared: their sizes differ in a batch; else None.
     """
 
     tensor: str
@@ -55,6 +56,7 @@ class Difference:
     executed: str
     sqnr_db: float | None
     is_output: bool
+    sizes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,21 @@ class Comparison:
 
 @dataclass
 class _Energy:
-    """Sums over all values of one tensor, float64."""
+    """Sums over all values of one tensor, float64; of those batches in which its sizes are equal.
+
+    Attributes:
+        sizes: how the sizes differ in the first batch where they do.
+    """
 
     signal: float = 0.0
     noise: float = 0.0
+    sizes: str | None = None
 
     def add(self, expected: Array, actual: Array) -> None:
+        if expected.shape != actual.shape:
+            shapes = f"{list(expected.shape)} and {list(actual.shape)}"
+            self.sizes = self.sizes or f"the sizes differ ({shapes})"
+            return
         exact = expected.astype(np.float64)
         self.signal += float(np.square(exact).sum())
         self.noise += float(np.square(exact - actual).sum())
@@ -109,6 +120,8 @@ class _Capture:
 
     def __getitem__(self, tensor: str) -> Array:
         parts = self._parts[tensor]
+        if len({part.shape[1:] for part in parts}) > 1:  # sizes that change from part to part
+            return np.concatenate([part.ravel() for part in parts])
         return np.concatenate(parts) if parts[0].ndim else parts[0]
 
 
@@ -127,18 +140,32 @@ def run_compare(
     if made.manifest.job.get("requantize"):
         float_form = without_quantization(original.backend, original.model)
         original = replace(original, model=float_form)
+    _check_fingerprint(original, opened.label, made.manifest)
     dataset = _dataset(original, made.manifest, data, samples, reporter)
     setting = _describe(original, dataset)
-    if setting.graph.fingerprint != made.manifest.fingerprint:
-        raise UsageError(
-            f"{opened.label!r} was not made from {original.label!r} as it is now, but from a model "
-            f"named {made.manifest.source['name']!r} of other content; give that model"
-        )
-    energies = _measure(setting, opened, made.manifest.scales, dataset, reporter)
+    size = min(BATCH_SIZE, int(made.manifest.job.get("batch_size", BATCH_SIZE)))
+    energies = _measure(setting, opened, made.manifest.scales, dataset, size, reporter)
     executed = _executed(setting, opened, made.manifest)
     rows = [_difference(setting, name, energy, executed) for name, energy in energies.items()]
-    rows.sort(key=lambda row: math.inf if row.sqnr_db is None else row.sqnr_db)
+    rows.sort(key=_closeness)
     return Comparison(rows, dataset.size or samples, dataset.name)
+
+
+def _check_fingerprint(original: Opened, label: str, manifest: Manifest) -> None:
+    """Check that it is the model of the artifact; data that fit another one would not be found."""
+    recorded = {name: tuple(sizes) for name, sizes in (manifest.job.get("shapes") or {}).items()}
+    graph = original.backend.graph(original.model, Target(shapes=recorded))
+    if graph.fingerprint != manifest.fingerprint:
+        raise UsageError(
+            f"{label!r} was not made from {original.label!r} as it is now, but from a model named "
+            f"{manifest.source['name']!r} of other content; give that model"
+        )
+
+
+def _closeness(row: Difference) -> float:
+    if row.sizes:
+        return -math.inf
+    return math.inf if row.sqnr_db is None else row.sqnr_db
 
 
 def _executed(setting: Setting, opened: Opened, manifest: Manifest) -> dict[str, str]:
@@ -186,6 +213,7 @@ def _measure(
     opened: Opened,
     scales: Mapping[str, Mapping[str, Any]],
     dataset: Dataset,
+    size: int,
     reporter: Reporter,
 ) -> dict[str, _Energy]:
     """Return the energies of every tensor; scaled channels are brought back to those of FP32."""
@@ -200,7 +228,7 @@ def _measure(
     models = (setting.model, opened.model)
     sessions = [backend.open(model, setting.work) for model in models]
     with reporter.track("comparing", dataset.size) as advance:
-        for batch in full_batches(dataset, BATCH_SIZE, setting.fixed):
+        for batch in full_batches(dataset, size, setting.fixed):
             inner = [_captured(backend, m, tensors, batch.inputs, setting.work) for m in models]
             # what a runtime returns is not always what it shows of its inside
             outputs = [session.run(batch.inputs) for session in sessions]
@@ -232,11 +260,12 @@ def _difference(
     setting: Setting, name: str, energy: _Energy, executed: Mapping[str, str]
 ) -> Difference:
     group = setting.graph.producer[name].id
-    sqnr = energy.sqnr_db
+    sqnr = None if energy.sizes else energy.sqnr_db
     return Difference(
         tensor=name,
         group=group,
         executed=executed.get(group, "fp32"),
         sqnr_db=sqnr,
         is_output=name in setting.graph.outputs,
+        sizes=energy.sizes,
     )

@@ -134,6 +134,7 @@ def test_compare_refuses_an_artifact_of_another_model(octavo, artifact, place):
     code, _, err = octavo("compare", place / "soft.onnx", artifact[0])
     assert code == ExitCode.BAD_INPUT
     assert "was not made from" in err
+    assert len(err.splitlines()) == 1  # data that fit the other model are not even looked at
 
 
 def test_benchmark_measures_an_artifact_against_its_source(octavo, artifact, place):

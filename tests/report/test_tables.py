@@ -4,7 +4,8 @@ from rich.console import Console
 from octavo.bench import Measurement, PairResult, SingleResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
-from octavo.report.terminal import benchmark_table, quantize_table
+from octavo.report.terminal import benchmark_table, compare_table, quantize_table
+from octavo.workflow.compare import Comparison, Difference
 from octavo.workflow.measure import Throughput
 
 REASON = "other processes used 40% of the time of our cores"
@@ -62,3 +63,14 @@ def test_the_table_of_quantize_says_what_disturbed_the_measurement(noisy):
     lines = shown(quantize_table(result))
     assert any("(noisy)" in line for line in lines) is noisy
     assert any(line.startswith("warning") and REASON in line for line in lines) is noisy
+
+
+def test_tensors_that_cannot_be_compared_say_why():
+    sizes = "the sizes differ ([43, 4] and [41, 4])"
+    rows = [
+        Difference("boxes", "nms", "fp32", None, True, sizes),
+        Difference("scores", "head", "int8", None, True),
+    ]
+    lines = shown(compare_table(Comparison(rows, 1, "d").to_json()))
+    assert lines[1].split(maxsplit=3) == ["boxes", "nms", "fp32", f"output; {sizes}"]
+    assert lines[2].split() == ["scores", "equal", "head", "int8", "output"]

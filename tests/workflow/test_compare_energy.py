@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from octavo.workflow.compare import LOWEST_DB, Comparison, Difference, _Energy
+from octavo.workflow.compare import LOWEST_DB, Comparison, Difference, _Capture, _Energy
 
 
 def sqnr(expected, actual):
@@ -30,3 +30,19 @@ def test_a_tensor_that_is_zero_in_fp32_only_has_a_number_that_json_takes(actual)
 
 def test_nothing_is_below_the_lowest():
     assert sqnr([1e-15, 0], [0, 1e15]) == LOWEST_DB
+
+
+@pytest.mark.parametrize("shape", [(41, 4), (1, 4)])
+def test_tensors_of_other_sizes_are_not_compared_and_not_broadcast(shape):
+    energy = _Energy()
+    energy.add(np.ones((43, 4)), np.ones(shape))
+    energy.add(np.ones((42, 4)), np.ones((40, 4)))
+    assert energy.sizes == f"the sizes differ ([43, 4] and {list(shape)})"
+    assert (energy.signal, energy.noise) == (0, 0)
+
+
+def test_parts_of_changing_size_are_joined():
+    capture = _Capture(["boxes"])
+    capture.update("boxes", np.ones((1, 3, 2)))
+    capture.update("boxes", np.ones((1, 2, 2)))
+    assert capture["boxes"].shape == (10,)
