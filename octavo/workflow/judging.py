@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from octavo.arrays import Batch
+from octavo.arrays import Array, Batch, batch_size
 from octavo.backends.base import Session
-from octavo.data.base import LabelledBatch
 from octavo.errors import DataError, ModelError, NonFiniteError
 from octavo.job import QuantizeJob
 from octavo.loaded import LoadedModel
@@ -109,6 +108,8 @@ def evaluate_fp32(
         UsageError: the tolerance is a share of a value that is negative or near zero.
     """
     session = setting.open(setting.model)
+    if given.evaluate is None:  # a user's function may ask for what no model can run
+        session = _FloatSession(session, setting.fixed)
     evaluator = make_evaluator(setting, job, given, data, session)
     samples = None if given.evaluate else data.evaluation.size
     with reporter.track("evaluating FP32", samples) as advance:
@@ -134,28 +135,49 @@ def evaluate_fp32(
     return Judging(evaluator, fp32, samples)
 
 
-def _first_forward(session: Session, batch: LabelledBatch, fixed: int | None) -> None:
-    """Run the first batch of all.
+@dataclass(frozen=True)
+class _FloatSession:
+    """A session of the float model, whose failures are told as its own.
 
-    Raises:
-        DataError: the model cannot run it.
-        ModelError: an output is no tensor.
+    Attributes:
+        session: runs the model.
+        fixed: the batch size that the model declares, None where it is free.
     """
-    try:
-        outputs = session.run(batch.inputs)
-    except DataError as error:
-        alone = fixed is None and batch.samples > 1 and _runs(session, sized(batch.inputs, 1))
-        hint = (
-            f"; it runs with one sample, and not with {batch.samples} at once: give "
-            "--batch-size 1 (batch_size=1)"
+
+    session: Session
+    fixed: int | None
+
+    def run(self, batch: Batch) -> dict[str, Array]:
+        """Run a batch.
+
+        Raises:
+            DataError: the model cannot run it.
+            ModelError: an output is no tensor.
+        """
+        try:
+            outputs = self.session.run(batch)
+        except NonFiniteError:
+            raise
+        except DataError as error:
+            hint = self._hint(batch)
+            raise DataError(f"the FP32 model itself fails: {error}{hint}") from None
+        for name, values in outputs.items():
+            if not isinstance(values, np.ndarray):
+                raise ModelError(
+                    f"output {name!r} is a sequence or a map, and only tensors can be compared; "
+                    "take it out of the model's outputs"
+                )
+        return outputs
+
+    def _hint(self, batch: Batch) -> str:
+        samples = batch_size(batch)
+        alone = self.fixed is None and samples > 1 and _runs(self.session, sized(batch, 1))
+        return (
+            f"; it runs with one sample, and not with {samples} at once: give --batch-size 1 "
+            "(batch_size=1)"
+            if alone
+            else ""
         )
-        raise DataError(f"the FP32 model itself fails: {error}{hint if alone else ''}") from None
-    for name, values in outputs.items():
-        if not isinstance(values, np.ndarray):
-            raise ModelError(
-                f"output {name!r} is a sequence or a map, and only tensors can be compared; take "
-                "it out of the model's outputs"
-            )
 
 
 def _runs(session: Session, batch: Batch) -> bool:
@@ -174,8 +196,8 @@ def announce_time(setting: Setting, job: QuantizeJob, data: RunData, reporter: R
         ModelError: an output of the model is no tensor.
     """
     batch = next(full_batches(data.evaluation, job.batch_size, setting.fixed))
-    session = setting.open(setting.model)
-    _first_forward(session, batch, setting.fixed)
+    session = _FloatSession(setting.open(setting.model), setting.fixed)
+    session.run(batch.inputs)
     started = time.perf_counter()
     session.run(batch.inputs)
     per_sample = (time.perf_counter() - started) / batch.samples

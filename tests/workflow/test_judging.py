@@ -69,3 +69,14 @@ def test_a_float_model_that_fails_is_told_as_such(quantized, function, hint):
         quantized(function)
     assert ("it runs with one sample, and not with 20 at once" in str(caught.value)) is hint
     assert ("--batch-size 1" in str(caught.value)) is hint
+
+
+@pytest.mark.filterwarnings("ignore::octavo.OctavoWarning")
+def test_a_failure_in_a_later_batch_is_told_as_the_float_models(quantized, images):
+    def last_fails(batch):
+        if np.array_equal(batch["image"][-1], images[-1]):
+            raise DataError("cannot run the batch: index out of range")
+        return {"y": batch["image"]}
+
+    with pytest.raises(DataError, match="the FP32 model itself fails: cannot run"):
+        quantized(last_fails, batch_size=8)
