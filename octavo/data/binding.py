@@ -24,7 +24,8 @@ class Binder:
 
     Attributes:
         inputs: what the model reads. Axis 0 of each is the sample axis; its size is not checked, as
-            a model of a fixed batch size is fed through `batch_size`.
+            a model of a fixed batch size is fed through `batch_size`. One entry for an input whose
+            axis 0 is fixed to 1, beside others whose axis 0 is free, is that of every sample.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -62,9 +63,39 @@ class Binder:
             labels = named.pop(LABEL, None)
         self._check_names(named, where)
         arrays = {spec.name: as_array(named[spec.name], spec.name, where) for spec in self.inputs}
-        batch = LabelledBatch(arrays, None if labels is None else as_array(labels, LABEL, where))
-        _check_samples(batch, where)
+        batch = LabelledBatch(
+            self._repeated(arrays), None if labels is None else as_array(labels, LABEL, where)
+        )
+        _check_samples(batch, where, self._lone_hint)
         return batch
+
+    @property
+    def _fixed(self) -> tuple[TensorSpec, ...]:
+        """Inputs whose first dimension is fixed while that of another one is free."""
+        shaped = [spec for spec in self.inputs if spec.shape]
+        free = any(not isinstance(spec.shape[0], int) for spec in shaped)
+        return tuple(spec for spec in shaped if free and isinstance(spec.shape[0], int))
+
+    def _repeated(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return arrays in which the one entry of inputs of size 1 is that of every sample."""
+        samples = max((len(array) for array in arrays.values() if array.ndim), default=1)
+        single = {spec.name for spec in self._fixed if spec.shape[0] == 1}
+        return {
+            name: np.broadcast_to(array, (samples, *array.shape[1:]))
+            if name in single and array.ndim and len(array) == 1
+            else array
+            for name, array in arrays.items()
+        }
+
+    @property
+    def _lone_hint(self) -> str:
+        """What to do about an input that has no sample axis; empty where each has one."""
+        if not self._fixed:
+            return ""
+        return (
+            f"; the first dimension of input {self._fixed[0]} is fixed and does not count samples: "
+            "make the input a constant of the model, or that dimension the batch"
+        )
 
     def _fitted(self, batch: LabelledBatch, where: str, first: int) -> LabelledBatch:
         """Return `batch`, whose first sample is number `first`, checked and cast."""
@@ -142,8 +173,8 @@ def _parted(item: object, where: str) -> tuple[object, object]:
     )
 
 
-def _check_samples(batch: LabelledBatch, where: str) -> None:
-    """Raise unless every array has one entry per sample on axis 0."""
+def _check_samples(batch: LabelledBatch, where: str, hint: str) -> None:
+    """Raise, with `hint`, unless every array has one entry per sample on axis 0."""
     counts = {name: len(array) for name, array in batch.inputs.items() if array.ndim}
     if batch.labels is not None:
         if not batch.labels.ndim:
@@ -151,4 +182,4 @@ def _check_samples(batch: LabelledBatch, where: str) -> None:
         counts[LABEL] = len(batch.labels)
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
-        raise DataError(f"{where}: unequal numbers of samples (axis 0): {listed}")
+        raise DataError(f"{where}: unequal numbers of samples (axis 0): {listed}{hint}")

@@ -45,7 +45,13 @@ class RandomInputs:
                 spec.name: np.stack([sample[position] for sample in samples])
                 for position, spec in enumerate(self.inputs)
             }
+            arrays |= self._scalars()
             yield binder.bind(arrays, self.name)
+
+    def _scalars(self) -> dict[str, Array]:
+        """Return the inputs without axes, which belong to every sample."""
+        first = zip(self.inputs, self._sample(0), strict=True)
+        return {spec.name: value for spec, value in first if not spec.shape}
 
     def _sample(self, index: int) -> list[Array]:
         random = np.random.default_rng([self.seed, index])
@@ -63,7 +69,7 @@ class RandomInputs:
             values = random.integers(0, 2, shape)
         else:
             values = _ids(spec.name.lower(), shape, random)
-        return values.astype(spec.dtype)
+        return np.asarray(values, spec.dtype)
 
 
 def random_dataset(

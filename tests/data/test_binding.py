@@ -173,3 +173,32 @@ def test_splitting_counts_samples_from_the_first():
     assert [next(pieces).samples, next(pieces).samples] == [32, 32]
     with pytest.raises(DataError, match="sample 65"):
         next(pieces)
+
+
+IMAGE_AND = TensorSpec("x", "float32", ("N", 2))
+
+
+def test_one_entry_for_an_input_of_size_1_is_that_of_every_sample():
+    binder = Binder((IMAGE_AND, TensorSpec("bias", "float32", (1, 3))))
+    item = {"x": np.zeros((4, 2), np.float32), "bias": np.array([[1, 2, 3]], np.float32)}
+    batch = binder.bind(item, "data")
+    assert batch.samples == 4
+    assert batch.inputs["bias"].tolist() == [[1, 2, 3]] * 4
+    parts = list(binder.split(item, "data", 3))
+    assert [part.inputs["bias"].shape for part in parts] == [(3, 3), (1, 3)]
+
+
+def test_models_of_one_sample_are_not_given_the_same_entry_again():
+    binder = Binder((TensorSpec("x", "float32", (1, 2)), TensorSpec("bias", "float32", (1, 3))))
+    item = {"x": np.zeros((4, 2), np.float32), "bias": np.zeros((1, 3), np.float32)}
+    with pytest.raises(DataError, match=r"unequal numbers of samples \(axis 0\)"):
+        binder.bind(item, "data")
+
+
+def test_an_input_that_does_not_count_samples_is_refused_with_what_to_do():
+    binder = Binder((IMAGE_AND, TensorSpec("anchors", "float32", (5, 3))))
+    item = {"x": np.zeros((4, 2), np.float32), "anchors": np.zeros((5, 3), np.float32)}
+    with pytest.raises(
+        DataError, match=r"of input anchors: float32\[5, 3\] is fixed and .* a constant"
+    ):
+        binder.bind(item, "data")

@@ -25,6 +25,16 @@ def test_floats_are_standard_normal_by_default():
     assert (data.size, data.labelled) == (100, False)
 
 
+def test_an_input_without_axes_has_one_value_for_all_samples():
+    inputs = (*IMAGE, TensorSpec("factor", "float32", ()))
+    data = random_dataset(inputs, 40)
+    chunks = list(data.batches())
+    factors = {float(batch.inputs["factor"]) for batch in chunks}
+    assert len(chunks) == 2 and len(factors) == 1
+    assert all(batch.inputs["factor"].shape == () for batch in chunks)
+    assert [batch.samples for batch in data.batches(40)] == [40]
+
+
 def test_declared_ranges_are_kept():
     inputs = (*IMAGE, TensorSpec("ids", "int32", ("N", 50)), TensorSpec("flag", "bool", ("N", 9)))
     found = values(random_dataset(inputs, 50, ranges={"image": (2, 5), "ids": (7, 9)}))
