@@ -48,7 +48,7 @@ def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
     kind = {"evaluation": "", "calibration": " calibration", "random": " random"}
     sample_text = f" on {samples}{kind[result['evaluated_on']]} samples" if samples else ""
     change = accuracy["change_relative"]
-    change_text = "" if change is None else f"{change:+.2%}, "
+    change_text = "" if change is None else f"{_percent(change)}, "
     words = {"within": "within", "exceeded": "exceeds", "undecided": "undecided for", None: ""}
     verdict = f"{words[accuracy['verdict']]} {result['tolerance']}"
     return (
@@ -170,6 +170,12 @@ def _backend(backend: Row) -> str:
         return f"{versions}: {backend['int8']}"
     missing = ", ".join(backend["missing"])
     return f"missing {missing}; run: {' && '.join(backend['install'])}"
+
+
+def _percent(change: float) -> str:
+    """Return a change with its sign, and none where it rounds to nothing."""
+    text = f"{change:+.2%}"
+    return "0.00%" if text in ("+0.00%", "-0.00%") else text
 
 
 def number(value: float | None) -> str:

@@ -18,6 +18,7 @@ sample is so small that chance alone moves the result by more than the tolerance
 measured loss is too large."""
 
 _CLEAR = 2.0  # standard errors beyond which even a small sample decides
+_FEW = 10  # samples below which the spread of their scores tells too little of its own size
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) ->
     Hits and misses have a standard error of 0 where the models never disagree, however few the
     samples. As in Laplace's rule of succession, one more sample is therefore counted in which INT8
     misses and FP32 hits; it takes about one sample per unit of tolerance (100 for 1 %) to outweigh
-    it. Scores in other units have no such bound and no such sample.
+    it. Scores in other units have no such bound and no such sample, and neither have those that
+    differ from sample to sample, such as cosines: how much they vary is seen.
     """
     if fp32.scores is None or int8.scores is None:
         return None
@@ -121,9 +123,15 @@ def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) ->
     if not fp32.higher_is_better:
         share = -share
     differences: FloatArray = int8.scores - (1.0 - share) * fp32.scores
-    if fp32.higher_is_better and _bounded(fp32.scores) and _bounded(int8.scores):
+    bounded = _bounded(fp32.scores) and _bounded(int8.scores)
+    if fp32.higher_is_better and bounded and not _varied(differences):
         differences = np.append(differences, -1.0)
     return float(np.std(differences, ddof=1) / math.sqrt(len(differences)))
+
+
+def _varied(differences: FloatArray) -> bool:
+    """Return whether so many differences are distinct that they are no counts of hits."""
+    return len(differences) >= _FEW and 2 * len(np.unique(differences)) > len(differences)
 
 
 def _bounded(scores: FloatArray) -> bool:

@@ -4,7 +4,7 @@ from rich.console import Console
 from octavo.bench import Measurement, PairResult, SingleResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
-from octavo.report.terminal import benchmark_table, compare_table, quantize_table
+from octavo.report.terminal import _percent, benchmark_table, compare_table, quantize_table
 from octavo.workflow.compare import Comparison, Difference
 from octavo.workflow.measure import Throughput
 
@@ -63,6 +63,13 @@ def test_the_table_of_quantize_says_what_disturbed_the_measurement(noisy):
     lines = shown(quantize_table(result))
     assert any("(noisy)" in line for line in lines) is noisy
     assert any(line.startswith("warning") and REASON in line for line in lines) is noisy
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [(-1e-6, "0.00%"), (1e-6, "0.00%"), (0, "0.00%"), (-2e-4, "-0.02%")]
+)
+def test_a_change_that_rounds_to_nothing_has_no_sign(change, expected):
+    assert _percent(change) == expected
 
 
 def test_tensors_that_cannot_be_compared_say_why():

@@ -49,6 +49,13 @@ def test_scores_in_other_units_get_no_pseudo_sample():
     assert judge(far, far, ONE_PERCENT).verdict == "within"
 
 
+def test_the_spread_of_cosines_is_seen_on_few_samples():
+    cosines = scored(1 - np.random.default_rng(0).random(30) * 1e-3)
+    assert judge(scored(np.ones(30)), cosines, ONE_PERCENT).verdict == "within"
+    few = scored(cosines.scores[:9])
+    assert judge(scored(np.ones(9)), few, ONE_PERCENT).verdict == "undecided"
+
+
 def test_random_samples_do_not_hide_a_loss():
     assert judge(hits(10, 10), hits(5, 10), ONE_PERCENT, real=False).verdict == "exceeded"
 
