@@ -27,6 +27,7 @@ class Entry:
         language: backends of one language read each other's models: each is a runtime for all of
             them. The first of a language is the one that runs its models unless another is asked
             for. By default a backend has a language of its own.
+        title: what the makers of the framework call it; empty where `name` is that.
         int8: what there is to say about its INT8 beside what the processor does, in plain words.
         hidden: it is for tests only, and no message to users names it.
     """
@@ -38,6 +39,7 @@ class Entry:
     suffixes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     language: str = ""
+    title: str = ""
     int8: str = ""
     hidden: bool = False
 
@@ -76,6 +78,7 @@ ENTRIES: dict[str, Entry] = {
             suffixes=(".onnx",),
             types=("onnx", "onnx_ir"),
             language="onnx",
+            title="ONNX Runtime",
         ),
         Entry(
             name="openvino",
@@ -85,6 +88,7 @@ ENTRIES: dict[str, Entry] = {
             suffixes=(".onnx",),
             types=("onnx", "onnx_ir"),
             language="onnx",
+            title="OpenVINO",
             int8="static quantization only",
         ),
         Entry(
@@ -147,6 +151,11 @@ def get_runtime(name: str, runtime: str | None) -> Backend:
             f"{nearest(runtime, known)}"
         )
     return get_backend(runtime)
+
+
+def title_of(name: str) -> str:
+    """Return what the makers of the framework of the backend `name` call it."""
+    return (ENTRIES[name].title if name in ENTRIES else "") or name
 
 
 def _claims(entry: Entry, source: object) -> bool:

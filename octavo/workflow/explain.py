@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from octavo.artifact import Artifact
+from octavo.backends.registry import title_of
 from octavo.data import random_dataset
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates, float_reasons
@@ -56,7 +57,7 @@ def run_explain(
     opened = open_any(source, trust=trust, runtime=runtime)
     if opened.artifact is not None:
         return Explanation(opened.label, "audit", _executed(opened, opened.artifact, reporter))
-    return Explanation(opened.label, "plan", _planned(opened))
+    return Explanation(opened.label, "plan", _planned(opened, reporter))
 
 
 def _executed(
@@ -65,15 +66,18 @@ def _executed(
     manifest = artifact.manifest
     if not opened.moved:
         return manifest.groups
-    reporter.say(f"made for {manifest.backend}: running it in {opened.backend.name} on random data")
+    made_for, runtime = title_of(manifest.backend), title_of(opened.backend.name)
+    reporter.say(f"made for {made_for}: running it in {runtime} on random data")
     return audit_again(opened, manifest)
 
 
-def _planned(opened: Opened) -> list[dict[str, Any]]:
+def _planned(opened: Opened, reporter: Reporter) -> list[dict[str, Any]]:
     inputs = opened.model.inputs
     size = fixed_batch(inputs) or 1
     sample = next(random_dataset(inputs, size).batches(size)).inputs
     setting = describe(opened.backend, opened.model, 1, sample)
+    if setting.graph.quantized:
+        reporter.warn(setting.graph.quantized)
     job = QuantizeJob()
     first = next(iter(candidates(setting.graph, job)), None)
     reasons = first.reasons if first else float_reasons(setting.graph, job)

@@ -7,6 +7,7 @@ from typing import Any
 
 from octavo.artifact import Manifest
 from octavo.backends.base import Audit
+from octavo.backends.registry import title_of
 from octavo.data import CheckedDataset
 from octavo.model import TensorSpec
 from octavo.target import Target
@@ -31,7 +32,7 @@ def audit_again(opened: Opened, manifest: Manifest) -> list[dict[str, Any]]:
     sample = sized(next(drawn_again(inputs, size, manifest).batches(size)).inputs, size)
     target = Target(shapes={name: array.shape for name, array in sample.items()})
     audits = opened.backend.audit(opened.model, manifest.plan, opened.model, sample, target)
-    return rows_again(manifest.groups, audits, opened.backend.name)
+    return rows_again(manifest.groups, audits, opened.backend.name, manifest.backend)
 
 
 def drawn_again(inputs: Sequence[TensorSpec], samples: int, manifest: Manifest) -> CheckedDataset:
@@ -41,18 +42,30 @@ def drawn_again(inputs: Sequence[TensorSpec], samples: int, manifest: Manifest) 
 
 
 def rows_again(
-    rows: Sequence[Mapping[str, Any]], audits: Sequence[Audit], runtime: str
+    rows: Sequence[Mapping[str, Any]], audits: Sequence[Audit], runtime: str, made_for: str
 ) -> list[dict[str, Any]]:
-    """Return an artifact's rows with what was found now in a runtime."""
+    """Return an artifact's rows with what was found now in a runtime.
+
+    Args:
+        rows: what its manifest holds.
+        audits: what was found.
+        runtime: where it was found.
+        made_for: the runtime that the reasons in `rows` are about.
+    """
     found = {audit.group: audit for audit in audits}
-    return [_row(row, found.get(str(row["id"])), runtime) for row in rows]
+    return [
+        _row(row, found.get(str(row["id"])), title_of(runtime), title_of(made_for)) for row in rows
+    ]
 
 
-def _row(row: Mapping[str, Any], audit: Audit | None, runtime: str) -> dict[str, Any]:
+def _row(
+    row: Mapping[str, Any], audit: Audit | None, runtime: str, made_for: str
+) -> dict[str, Any]:
     if audit is None:
         return dict(row)
     kernels = list(audit.kernels)
-    reason = row["reason"] if row["executed"] == row["requested"] else None
+    asked = row["executed"] == row["requested"] and row["reason"]
+    reason = f"planned for {made_for}: {row['reason']}" if asked else None
     if audit.executed != row["requested"]:
         named = ", ".join(dict.fromkeys(kernels)) or "nothing of its own"
         wanted = row["requested"]
