@@ -157,8 +157,10 @@ def _open_path(path: Path, request: _Request) -> CheckedDataset:
 def _existing(path: Path, request: _Request) -> Path:
     if not path.exists():
         kind = re.split(r"[:\[]", request.name)[0]
-        hint = "" if kind in _KINDS else nearest(kind, _KINDS)
-        raise DataError(f"{request.name}: no such file or folder: {path}{hint}; data are {_FORMS}")
+        is_path = re.search(r"[/\\.]", kind)
+        hint = "" if kind in _KINDS or is_path else nearest(kind, _KINDS)
+        named = "" if str(path) == request.name else f": {path}"
+        raise DataError(f"{request.name}: no such file or folder{named}{hint}; data are {_FORMS}")
     return path
 
 

@@ -88,7 +88,8 @@ def test_a_batch_size_below_one_is_refused(vector, rows):
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("no/such/folder", "no such file or folder: no/such/folder"),
+        ("no/such/folder", "no/such/folder: no such file or folder; data are digits:N"),
+        ("d/npy.npz", "d/npy.npz: no such file or folder; data are digits:N"),
         ("npz:missing.npz", "no such file or folder: missing.npz"),
         ("images:missing[:3]", "no such file or folder: missing;"),
         ("digitz", "did you mean 'digits'?"),
