@@ -93,6 +93,27 @@ def test_patterns_that_keep_everything_in_float_are_named(model):
     )
 
 
+def test_an_approach_that_no_group_has_a_form_of_is_named():
+    w = weight("w1", 8, 3, 3, 3)
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 16, 16])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8, 14, 14])
+    node = helper.make_node("Conv", ["x", "w1"], ["y"], name="conv")
+    graph = helper.make_graph([node], "net", [x], [y], [w])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    result = octavo.quantize(
+        made, calibration=[images(8, 1)], evaluate=lambda predict: 1.0, approach="dynamic", **FAST
+    )
+    assert result.reason == (
+        "no group of the model has a dynamic form; try --approach static: the float model was kept"
+    )
+
+
+def test_an_approach_that_the_runtime_lacks_is_refused_with_its_reason(model):
+    pytest.importorskip("openvino")
+    with pytest.raises(UsageError, match="openvino has no dynamic quantization: OpenVINO runs Dyn"):
+        octavo.quantize(model, runtime="openvino", approach="dynamic", **FAST)
+
+
 def test_numbers_of_a_model_that_was_not_kept_are_of_its_trial_only(model, monkeypatch):
     def slower(baseline, candidate, batch, target, *, seconds, seed):
         fp32 = Measurement("FP32", 100.0, Latency(1, 1, 1), 1, 1.0, (0,))

@@ -87,8 +87,9 @@ def save_baselines(setting: Setting, place: Path, trust: bool) -> dict[str, Mode
     forms = {"default": setting.model} | dict(
         setting.backend.baselines(setting.model, setting.target)
     )
+    plain = "the given model, quantized already" if setting.graph.quantized else "FP32"
     return {
-        name: save_model(setting, model, place / f"fp32-{name}", model.label or "FP32", trust)
+        name: save_model(setting, model, place / f"fp32-{name}", model.label or plain, trust)
         for name, model in forms.items()
     }
 

@@ -58,6 +58,10 @@ def _nothing(job: QuantizeJob, graph: Graph) -> str:
     if job.float_patterns and candidates(graph, unrestricted):
         patterns = ", ".join(map(repr, job.float_patterns))
         return f"the patterns of --float ({patterns}) keep all groups in float"
+    if job.approach == "dynamic" and candidates(
+        graph, unrestricted.model_copy(update={"approach": "static"})
+    ):
+        return "no group of the model has a dynamic form; try --approach static"
     return "no group of the model can be quantized"
 
 

@@ -81,6 +81,10 @@ def _check_corrections(job: QuantizeJob, data: RunData) -> None:
 
 def _load(job: QuantizeJob, given: Given, reporter: Reporter) -> tuple[Backend, Model]:
     backend, model = load_source(job, given)
+    if job.approach != "auto" and (reason := backend.features()[job.approach]):
+        raise UsageError(
+            f"{backend.name} has no {job.approach} quantization: {reason}; leave out --approach"
+        )
     if job.requantize:
         model = without_quantization(backend, model)
         reporter.warn(
