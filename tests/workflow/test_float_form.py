@@ -126,3 +126,19 @@ def test_a_model_whose_float_form_is_wrong_stays_float_with_the_reason(monkeypat
     rows = {row["id"]: row for row in result.groups}
     assert "does not compute the same" in rows["stem"]["reason"]
     assert all(row["executed"] == "fp32" for row in result.groups)
+
+
+@pytest.mark.filterwarnings("ignore::octavo.OctavoWarning")
+def test_groups_tell_why_no_plan_runs(monkeypatch, images):
+    class Float(ReferenceBackend):
+        def build(self, model, plan, ranges, target):
+            if plan.formats:
+                raise ModelError("no memory for it")
+            return super().build(model, plan, ranges, target)
+
+    monkeypatch.setattr(quantize, "find_backend", lambda source, runtime: Float())
+    result = octavo.quantize(convnet(), calibration=[images], seconds=0.2, float="classifier")
+    assert result.reason == "no plan runs (no memory for it): the float model was kept"
+    reasons = {row["id"]: row["reason"] for row in result.groups}
+    assert reasons["stem"] == "no plan runs (no memory for it)"
+    assert reasons["classifier"] == "kept in float by the pattern 'classifier'"

@@ -322,3 +322,11 @@ def test_faster_means_beyond_the_noise_and_against_every_baseline():
     assert not both.faster
     assert both.to_json()["ratio"] == 2.0
     assert both.to_json()["baselines"]["compiled"]["ratio"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("quantized", "label"), [(None, "FP32"), ("yes", "the given model, quantized already")]
+)
+def test_a_model_that_carries_quantization_is_not_called_fp32(setting, tmp_path, quantized, label):
+    given = replace(setting, graph=replace(setting.graph, quantized=quantized))
+    assert measure.save_baselines(given, tmp_path, False)["default"].label == label
