@@ -12,7 +12,14 @@ from octavo.backends.base import Ranges
 from octavo.bench import ModelRef
 from octavo.correct import Corrected
 from octavo.data.base import Dataset
-from octavo.errors import DataError, ExitCode, NonFiniteError, OctavoError, UnequalSizesError
+from octavo.errors import (
+    DataError,
+    ExitCode,
+    ModelError,
+    NonFiniteError,
+    OctavoError,
+    UnequalSizesError,
+)
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
@@ -112,8 +119,9 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
     """Try plans in turn and stop at the first that is within the tolerance and faster.
 
     A plan that only has other ranges than one that was accurate and not faster is passed over: it
-    executes the same kernels. So is one that failed, be it in the runtime, in the audit or while it
-    was judged or measured: it stops neither the others nor the fall back to float.
+    executes the same kernels. So is one of the formats that the runtime refused. A plan that fails,
+    be it in the audit or while it is judged or measured, stops neither the others nor the fall back
+    to float.
 
     Args:
         plans: in the order in which to try them.
@@ -133,7 +141,9 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
         except OctavoError as error:
             refused = str(error)
             judge_by.reporter.warn(f"{candidate.name}: {refused}")
-            passed.append(candidate.plan.formats)
+            if isinstance(error, ModelError) and not candidate.plan.recipe.corrections:
+                # of the runtime, whatever the ranges
+                passed.append(candidate.plan.formats)
             continue
         trials.append(trial)
         if trial.good:

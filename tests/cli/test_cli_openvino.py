@@ -25,7 +25,7 @@ def test_explain_reads_back_what_another_runtime_executes(octavo, artifact):
     assert report["basis"] == "audit"
     assert rows["body/conv"]["executed"] == "int8"
     assert rows["body/conv"]["kernels"] == ["Convolution"]
-    assert "made for onnxruntime: running it in openvino" in err
+    assert "made for ONNX Runtime: running it in OpenVINO" in err
 
 
 def test_explain_plans_a_float_model_for_openvino(octavo, place):

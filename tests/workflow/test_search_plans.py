@@ -240,15 +240,15 @@ class Failing(Scripted):
 def failing(setting, images, reporter, tmp_path, monkeypatch):
     """Search among static plans that fail; return the outcome."""
     job = QuantizeJob(approach="static")
-    plans = candidates(setting.graph, job)
+    known = {plan.name: plan for plan in candidates(setting.graph, job)}
     data = open_dataset([images], setting.model.inputs, role="calibration")
-    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
+    schemes = wanted_tensors(setting.graph, [plan.plan for plan in known.values()])
     statistics = calibrate(setting, data, schemes, 8, reporter)
 
-    def run(step, error, *, always, score=1.0):
+    def run(step, error, *, always, score=1.0, names=STATIC):
         fp32 = Evaluation(1.0, None, "score", True, 10)
         judge = Failing(setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
-        judge.script({f"evaluating {n}": score for n in STATIC}, dict.fromkeys(STATIC, 2.0))
+        judge.script({f"evaluating {n}": score for n in names}, dict.fromkeys(names, 2.0))
         judge.failing(step, error, always)
         real = search_module.audit
 
@@ -257,7 +257,7 @@ def failing(setting, images, reporter, tmp_path, monkeypatch):
             return real(setting, candidate, *models)
 
         monkeypatch.setattr(search_module, "audit", audit)
-        return search(plans, statistics, judge)
+        return search([known[name] for name in names], statistics, judge)
 
     return run
 
@@ -274,6 +274,23 @@ def test_a_plan_that_fails_in_any_step_leaves_the_float_model(failing, reporter,
     assert f"static minmax: {error}" in reporter.warned
     reason = explain_outcome(QuantizeJob(), None, outcome)
     assert reason == f"no plan runs ({error}): the float model was kept"
+
+
+@pytest.mark.parametrize("step", ["audit", "evaluate", "measure"])
+def test_a_plan_that_fails_leaves_those_of_other_ranges(failing, step):
+    outcome = failing(step, DataError("an odd batch"), always=False)
+    assert (outcome.exit_code, outcome.best.candidate.name) == (ExitCode.DONE, "static mse")
+
+
+def test_formats_that_the_runtime_refuses_are_not_tried_again(failing, reporter):
+    assert failing("audit", ModelError("no kernel"), always=False).best is None
+    assert reporter.warned == ["static minmax: no kernel"]
+
+
+def test_a_corrected_plan_that_is_refused_leaves_those_of_other_ranges(failing):
+    names = ("static minmax corrected", "static mse")
+    outcome = failing("audit", ModelError("no bias to correct"), always=False, names=names)
+    assert (outcome.exit_code, outcome.best.candidate.name) == (ExitCode.DONE, "static mse")
 
 
 def test_a_failure_in_the_last_measurement_leaves_the_next_best_plan(failing):
