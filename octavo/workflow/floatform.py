@@ -19,9 +19,9 @@ from octavo.workflow.setting import Setting
 
 LEAST_DB = 40.0
 """SQNR below which two float forms of a model do not compute the same: an error of 1 % of the
-values. Rewriting changes the order of float32 sums, which leaves 80 to 140 dB even in deep
-networks, and INT8 itself leaves 20 to 40: what is worse than 40 would be taken for quantization's
-own error."""
+values. Rewriting changes the order of float32 sums, which left 127 dB or more in every network that
+the tests hold as an export; INT8 itself leaves 20 to 40, so that what is worse than 40 would be
+taken for quantization's own error."""
 APART_DB = 20.0
 """How much worse a form must be than what the runtime's own rewriting does to the same model, which
 tells models that choose (TopK, NonMaxSuppression) or draw at random from wrong ones."""
