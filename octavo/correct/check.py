@@ -9,7 +9,7 @@ import numpy as np
 
 from octavo.arrays import Batch
 from octavo.backends.base import Backend
-from octavo.errors import ModelError
+from octavo.errors import ModelError, UnequalSizesError
 from octavo.model import Model
 from octavo.target import Target
 
@@ -28,6 +28,9 @@ def output_errors(
         By output, the root mean square of the difference over that of the output. Infinity where
         an output is not finite, or is zero throughout in one and not in the other. Nothing where
         there are no batches.
+
+    Raises:
+        UnequalSizesError: an output has another size in the second model.
     """
     sessions = backend.open(before, target), backend.open(after, target)
     signal: dict[str, float] = {}
@@ -35,6 +38,12 @@ def output_errors(
     for batch in batches:
         old, new = (session.run(batch) for session in sessions)
         for name in old:
+            if old[name].shape != new[name].shape:
+                sizes = f"{list(old[name].shape)} and {list(new[name].shape)}"
+                raise UnequalSizesError(
+                    f"output {name!r} changes its size ({sizes}), so that nothing tells what a "
+                    "correction is worth"
+                )
             exact = old[name].astype(np.float64)
             signal[name] = signal.get(name, 0.0) + float(np.square(exact).sum())
             noise[name] = noise.get(name, 0.0) + float(np.square(new[name] - exact).sum())
