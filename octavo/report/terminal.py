@@ -51,6 +51,8 @@ def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
     change_text = "" if change is None else f"{_percent(change)}, "
     words = {"within": "within", "exceeded": "exceeds", "undecided": "undecided for", None: ""}
     verdict = f"{words[accuracy['verdict']]} {result['tolerance']}"
+    if accuracy["verdict"] and accuracy["int8"] is None:
+        verdict = "no score"
     return (
         str(accuracy["metric"]),
         number(accuracy["fp32"]),

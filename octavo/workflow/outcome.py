@@ -29,8 +29,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     name = best.candidate.name
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED and math.isnan(best.accuracy.int8):
         return (
-            f"no plan has a {best.accuracy.metric} score that could be held against {job.tolerance}"
-            f" of FP32 (the warnings say why): an INT8 model was kept all the same ({name})"
+            f"{best.accuracy.metric} could not be computed for any plan (the warnings say why), "
+            f"which counts as beyond {job.tolerance}: an INT8 model was kept all the same ({name})"
         )
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
         return (
@@ -40,7 +40,9 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     if outcome.exit_code == ExitCode.NOT_FASTER:
         return f"{why_not_faster(best.throughput)}; the float model was kept"
     if math.isnan(best.accuracy.int8):
-        return f"INT8 is faster; there is no {best.accuracy.metric} score, as sizes differ ({name})"
+        return (
+            f"INT8 is faster; there is no score ({best.accuracy.metric}), as sizes differ ({name})"
+        )
     if best.accuracy.verdict == "undecided":
         loss = f"the data cannot tell whether it is within {job.tolerance}"
         return f"INT8 is faster, and {loss} ({name})"

@@ -72,6 +72,20 @@ def test_a_change_that_rounds_to_nothing_has_no_sign(change, expected):
     assert _percent(change) == expected
 
 
+@pytest.mark.parametrize("verdict", ["undecided", "exceeded"])
+def test_a_model_without_a_score_is_not_judged_in_the_table(verdict):
+    accuracy = {
+        "fp32": 1.0, "int8": None, "change_relative": None, "metric": "agreement",
+        "samples": 10, "verdict": verdict,
+    }  # fmt: skip
+    result = {
+        "accuracy": accuracy, "throughput": None, "evaluated_on": "random", "tolerance": "1%",
+        "groups": {"int8": 1, "total": 2}, "evaluations": 1.0, "seconds": 1.0,
+        "peak_memory_mb": 1.0, "artifact": None,
+    }  # fmt: skip
+    assert shown(quantize_table(result))[1].endswith("-  no score on 10 random samples")
+
+
 def test_tensors_that_cannot_be_compared_say_why():
     sizes = "the sizes differ ([43, 4] and [41, 4])"
     rows = [

@@ -29,7 +29,8 @@ from octavo.workflow.evaluate import Evaluation
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput
 from octavo.workflow.outcome import explain_outcome
-from octavo.workflow.search import Judge, search
+from octavo.workflow.search import Judge, Outcome, search
+from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import judge as judge_accuracy
 
 
@@ -318,6 +319,13 @@ def test_outputs_of_another_size_have_no_score_and_decide_nothing_on_random_data
     assert (random.reached, random.verdict) == (True, "undecided")
     real = judge_accuracy(fp32, int8, Tolerance.parse("1%"))
     assert (real.reached, real.verdict) == (False, "exceeded")
+    plan = candidates(setting.graph, QuantizeJob())[0]
+    for accuracy, code, said in (
+        (random, ExitCode.DONE, "there is no score (agreement), as sizes differ"),
+        (real, ExitCode.TOLERANCE_NOT_REACHED, "agreement could not be computed for any plan"),
+    ):
+        outcome = Outcome(Trial(plan, {}, setting.model, (), accuracy), exit_code=code)
+        assert said in explain_outcome(QuantizeJob(), None, outcome)
 
 
 def test_outputs_that_are_not_finite_score_nan(setting, reporter, tmp_path):
