@@ -189,7 +189,7 @@ class Comparison:
             try:
                 result = self.measure(ref, max(1.0, self.options.seconds * PICKING))
             except OctavoError as error:
-                found["error" if own else "refused"] = str(error)[:ERROR_LENGTH]
+                found["error" if own else "refused"] = self.told(error)
                 continue
             where = {"runtime": f"that of {PEERS[name].environment}"} if own else {}
             return {**found, **where, "ratio": round(result.ratio, 3)}
@@ -209,6 +209,10 @@ class Comparison:
         faster = reference(name, made, environments, precision="bf16")
         row[f"over_{name}_bf16"] = {**self.pair(faster), "setting": made.setting}
 
+    def told(self, error: Exception) -> str:
+        """Return the beginning of an error's message, without the folder of the models."""
+        return str(error).replace(f"{self.subject.folder.parent}/", "")[:ERROR_LENGTH]
+
     def peer_sqnr(self, made: Made) -> list[float | None] | str:
         """Return the SQNR of a peer's model, from outputs that it wrote where only it runs it."""
         outputs = made.folder / "outputs.npz"
@@ -220,7 +224,7 @@ class Comparison:
         try:
             return self.sqnr(self.subject.backend.load(made.folder / "model.onnx"))
         except OctavoError as error:
-            return str(error)[:ERROR_LENGTH]
+            return self.told(error)
 
 
 def measured(
