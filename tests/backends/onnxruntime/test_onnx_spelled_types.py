@@ -37,3 +37,16 @@ class TestPads:
         assert len(pad.inputs) < 4
         assert pad.inputs[1].const_value.numpy().size == 8
         assert respelled(write, opset=18) == ["Pad"]
+
+    def test_a_value_that_the_mode_does_not_use_is_left_out(self):
+        def write(b, x):
+            pads = integers(b, "p", 0, 0, 1, 1, 0, 0, 1, 1)
+            value = b.weight("v", np.float32(-1))
+            return b.node("Pad", [x, pads, value], "op", mode="edge")
+
+        b = Builder()
+        x = b.conv("image", "first", 3, CHANNELS)
+        (_, pad) = canonical(BACKEND.load(b.ending(write(b, x), image=["batch", 3, 8, 8])))
+
+        assert all(value is None for value in pad.inputs[2:])
+        assert respelled(write) == ["Pad"]
