@@ -21,7 +21,7 @@ from octavo.backends.registry import get_backend
 from octavo.data.base import Role
 from octavo.data.digits import DigitScenes
 from octavo.graph import Graph
-from octavo.measure import Statistics, tied_ranges
+from octavo.measure import Energy, Statistics, tied_ranges
 from octavo.model import Model
 from octavo.plan import Recipe
 from octavo.search.initial import Approach, InitialPlan, initial_plan, wanted_tensors
@@ -132,14 +132,13 @@ def sqnr_db(expected: Sequence[Array], got: Sequence[Array]) -> list[float | Non
     that were kept.
     """
     pairs = zip(expected, got, strict=True)
-    return [_decibels(np.asarray(f, np.float64), np.asarray(q, np.float64)) for f, q in pairs]
+    return [_decibels(f, q) for f, q in pairs]
 
 
 def _decibels(expected: Array, got: Array) -> float | None:
     if expected.shape != got.shape or np.array_equal(expected, got):
         return None
-    noise, signal = (float(np.square(array).sum()) for array in (expected - got, expected))
-    return round(10 * float(np.log10(signal / noise)), 1)
+    return round(Energy.of(expected, got).sqnr_db, 1)
 
 
 def load(path: Path) -> tuple[Backend, Model]:

@@ -36,6 +36,7 @@ from octavo.correct.constants import Constants
 from octavo.correct.sites import find_sites
 from octavo.data import open_dataset
 from octavo.data.scenes import scenes
+from octavo.measure import Energy
 from octavo.model import Model
 from octavo.plan import CORRECTIONS, Correction, Recipe
 from octavo.search.initial import initial_plan
@@ -91,13 +92,11 @@ class Subject:
         """Return the accuracy of a quantized model, and what of FP32's is lost, in percent."""
         difference = self._right(self.expected).astype(float) - self._right(logits)
         error = difference.std() / np.sqrt(difference.size)
-        noise = np.square(logits - self.expected, dtype=np.float64).sum()
-        signal = np.square(self.expected, dtype=np.float64).sum()
         return {
             "top1": round(float(self._right(logits).mean()), 5),
             "lost_percent": round(100 * float(difference.mean()) / self.fp32, 2),
             "standard_error": round(100 * float(error) / self.fp32, 2),
-            "sqnr_db": round(10 * float(np.log10(signal / noise)), 1),
+            "sqnr_db": round(Energy.of(self.expected, logits).sqnr_db, 1),
         }
 
 

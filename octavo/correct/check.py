@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 from octavo.arrays import Batch
 from octavo.backends.base import Backend
 from octavo.errors import ModelError, UnequalSizesError
+from octavo.measure import Energy
 from octavo.model import Model
 from octavo.target import Target
 
@@ -33,8 +32,7 @@ def output_errors(
         UnequalSizesError: an output has another size in the second model.
     """
     sessions = backend.open(before, target), backend.open(after, target)
-    signal: dict[str, float] = {}
-    noise: dict[str, float] = {}
+    energies: dict[str, Energy] = {}
     for batch in batches:
         old, new = (session.run(batch) for session in sessions)
         for name in old:
@@ -44,10 +42,8 @@ def output_errors(
                     f"output {name!r} changes its size ({sizes}), so that nothing tells what a "
                     "correction is worth"
                 )
-            exact = old[name].astype(np.float64)
-            signal[name] = signal.get(name, 0.0) + float(np.square(exact).sum())
-            noise[name] = noise.get(name, 0.0) + float(np.square(new[name] - exact).sum())
-    return {name: _ratio(noise[name], signal[name]) for name in signal}
+            energies.setdefault(name, Energy()).add(old[name], new[name])
+    return {name: _ratio(energy.noise, energy.signal) for name, energy in energies.items()}
 
 
 def _ratio(noise: float, signal: float) -> float:

@@ -1,5 +1,6 @@
 """Measure: streaming statistics, ranges from them, and the quantization they lead to."""
 
+from octavo.measure.energy import Energy
 from octavo.measure.histogram import Histogram
 from octavo.measure.observer import Statistics
 from octavo.measure.quantization import Quantization, dequantize, quantization_of, quantize
@@ -10,6 +11,7 @@ from octavo.measure.weights import quantize_weight
 
 __all__ = [
     "SAMPLED",
+    "Energy",
     "Histogram",
     "Quantization",
     "Statistics",

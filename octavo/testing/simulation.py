@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from octavo.arrays import Array, Batch
 from octavo.backends.base import Ranges
 from octavo.backends.reference.network import Layer, Network
 from octavo.graph import Graph, Group
+from octavo.measure.energy import Energy
 from octavo.measure.quantization import dequantize, quantization_of, quantize
 from octavo.measure.weights import quantize_weight
 from octavo.plan import U8, Format, Plan, Range, Scheme
@@ -96,7 +95,4 @@ def sqnr(values: Array, expected: Array) -> float:
         values: what was computed.
         expected: what it should be, of the same shape.
     """
-    reference = np.asarray(expected, np.float64)
-    noise = float(np.square(values - reference).sum())
-    signal = float(np.square(reference).sum())
-    return float(min(300.0, 10 * np.log10(signal / noise))) if noise and signal else 300.0
+    return min(300.0, Energy.of(expected, values).sqnr_db)

@@ -16,6 +16,7 @@ from octavo.artifact import Manifest
 from octavo.backends.base import Backend
 from octavo.data import Dataset, DataSource, Preprocess, Role, open_dataset
 from octavo.errors import OctavoError, UsageError
+from octavo.measure import Energy
 from octavo.model import Model
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, full_batches
@@ -80,32 +81,28 @@ class Comparison:
 
 
 @dataclass
-class _Energy:
-    """Sums over all values of one tensor, float64; of those batches in which its sizes are equal.
+class _Energy(Energy):
+    """Of one tensor, in those batches in which its sizes are equal.
 
     Attributes:
         sizes: how the sizes differ in the first batch where they do.
     """
 
-    signal: float = 0.0
-    noise: float = 0.0
     sizes: str | None = None
 
     def add(self, expected: Array, actual: Array) -> None:
-        if expected.shape != actual.shape:
+        if expected.shape == actual.shape:
+            super().add(expected, actual)
+        else:
             shapes = f"{list(expected.shape)} and {list(actual.shape)}"
             self.sizes = self.sizes or f"the sizes differ ({shapes})"
-            return
-        exact = expected.astype(np.float64)
-        self.signal += float(np.square(exact).sum())
-        self.noise += float(np.square(exact - actual).sum())
 
     @property
-    def sqnr_db(self) -> float | None:
-        if self.noise == 0:
+    def reported_db(self) -> float | None:
+        """The SQNR as `Difference` has it."""
+        if self.sizes or self.noise == 0:
             return None
-        ratio = self.signal / self.noise  # NaN or 0 where INT8 is not finite
-        return max(LOWEST_DB, 10 * math.log10(ratio)) if ratio > 0 else LOWEST_DB
+        return max(LOWEST_DB, self.sqnr_db)
 
 
 class _Capture:
@@ -260,12 +257,11 @@ def _difference(
     setting: Setting, name: str, energy: _Energy, executed: Mapping[str, str]
 ) -> Difference:
     group = setting.graph.producer[name].id
-    sqnr = None if energy.sizes else energy.sqnr_db
     return Difference(
         tensor=name,
         group=group,
         executed=executed.get(group, "fp32"),
-        sqnr_db=sqnr,
+        sqnr_db=energy.reported_db,
         is_output=name in setting.graph.outputs,
         sizes=energy.sizes,
     )

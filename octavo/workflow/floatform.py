@@ -11,6 +11,7 @@ import numpy as np
 from octavo.arrays import Array
 from octavo.data.base import Dataset
 from octavo.errors import ModelError, OctavoError
+from octavo.measure import Energy
 from octavo.model import Model
 from octavo.plan import Plan
 from octavo.workflow.batches import full_batches
@@ -94,11 +95,7 @@ def _comparable(expected: Array, actual: Array) -> bool:
 
 def _sqnr_db(expected: Array, actual: Array) -> float:
     """Return infinity for equal arrays and minus infinity where `actual` is not finite."""
-    exact = expected.astype(np.float64)
-    noise = float(np.square(exact - actual).sum())
-    if noise <= SMALLEST**2 * exact.size:
+    energy = Energy.of(expected, actual)
+    if energy.noise <= SMALLEST**2 * expected.size:
         return math.inf
-    signal = float(np.square(exact).sum())
-    if not math.isfinite(noise):
-        return -math.inf
-    return 10 * math.log10(signal / noise) if signal else LOWEST_DB
+    return max(LOWEST_DB, energy.sqnr_db) if math.isfinite(energy.noise) else -math.inf

@@ -9,7 +9,7 @@ from octavo.workflow.compare import LOWEST_DB, Comparison, Difference, _Capture,
 def sqnr(expected, actual):
     energy = _Energy()
     energy.add(np.asarray(expected, np.float32), np.asarray(actual, np.float32))
-    return energy.sqnr_db
+    return energy.reported_db
 
 
 def test_a_tenth_of_the_energy_is_ten_decibels():

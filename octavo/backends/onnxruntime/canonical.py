@@ -50,6 +50,7 @@ def canonicalize(model: ir.Model) -> ir.Model:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveInitializersFromInputsPass()(model)
     drop_passing(model.graph)
+    drop_unused_values(model.graph)
     name_nodes(model.graph)
     fold_constants(model.graph)
     if describe_carried(model.graph) is None:  # what keeps a quantized model fast is left alone
@@ -116,6 +117,14 @@ def drop_passing(graph: ir.Graph) -> None:
         graph.remove(node, safe=True)
         if named:
             source.name = output.name
+
+
+def drop_unused_values(graph: ir.Graph) -> None:
+    """Take the value from a Pad whose mode fills in none; both runtimes look at it in INT8."""
+    for node in graph:
+        constant = node.attributes.get_string("mode", "constant") == "constant"
+        if node.op_type == "Pad" and not node.domain and not constant and len(node.inputs) > 2:
+            node.replace_input_with(2, None)
 
 
 def _trains(node: ir.Node) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx_case import BACKEND, TARGET, Case, planned_case, run, run_canonical
 from random_networks import networks
+from random_plans import any_plans
 
 from octavo.plan import Plan
 from octavo.search.initial import initial_plan
@@ -17,20 +18,6 @@ LARGE = [HealthCheck.large_base_example, HealthCheck.too_slow, HealthCheck.data_
 def quick(examples):
     return settings(max_examples=examples, deadline=None, derandomize=True,
                     suppress_health_check=LARGE)  # fmt: skip
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Draw a network and any plan for it."""
-    drawn = draw(networks())
-    model = BACKEND.load(drawn.proto)
-    formats = {}
-    for group in BACKEND.graph(model, TARGET).groups:
-        # mostly the first format, as plans have it
-        choices = [None, *group.formats, *group.formats[:1] * 4]
-        if (chosen := draw(st.sampled_from(choices))) is not None:
-            formats[group.id] = chosen
-    return Case(model, Plan(formats), drawn.batch)
 
 
 @st.composite
@@ -103,7 +90,7 @@ plans = (networks(), st.sampled_from(["static", "dynamic"]), st.booleans())
 
 
 @quick(40)
-@given(cases())
+@given(any_plans(BACKEND))
 def test_any_plan_is_its_reference_and_its_products_execute(case):
     check_any_plan(case)
 
@@ -128,7 +115,7 @@ def test_the_canonical_form_computes_the_same(drawn):
 
 @pytest.mark.slow
 @settings(max_examples=LONG, deadline=None, suppress_health_check=LARGE)
-@given(cases())
+@given(any_plans(BACKEND))
 def test_any_plan_at_length(case):
     check_any_plan(case)
 

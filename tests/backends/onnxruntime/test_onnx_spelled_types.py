@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from networks import Builder
 from onnx_case import BACKEND, canonical, images, run, run_canonical
-from test_onnx_passes import CHANNELS, integers, respelled
+from respelling import CHANNELS, integers, respelled
 
 
 class TestSequences:

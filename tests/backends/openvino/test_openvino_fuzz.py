@@ -3,11 +3,10 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx_case import TARGET, Case, planned_case
+from onnx_case import Case, planned_case
 from openvino_case import BACKEND, relative_error
 from random_networks import networks
-
-from octavo.plan import Plan
+from random_plans import any_plans
 
 LONG = 1000
 LARGE = [HealthCheck.large_base_example, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -19,20 +18,6 @@ def quick(examples):
 
 
 at_length = settings(max_examples=LONG, deadline=None, suppress_health_check=LARGE)
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Draw a network and any plan for it."""
-    drawn = draw(networks())
-    model = BACKEND.load(drawn.proto)
-    formats = {}
-    for group in BACKEND.graph(model, TARGET).groups:
-        # mostly the first format, as plans have it
-        choices = [None, *group.formats, *group.formats[:1] * 4]
-        if (chosen := draw(st.sampled_from(choices))) is not None:
-            formats[group.id] = chosen
-    return Case(model, Plan(formats), drawn.batch, backend=BACKEND)
 
 
 @st.composite
@@ -57,7 +42,7 @@ def check(case):
 
 
 @quick(25)
-@given(cases())
+@given(any_plans(BACKEND))
 def test_any_plan_is_its_reference_and_its_products_execute(case):
     check(case)
 
@@ -70,7 +55,7 @@ def test_the_initial_plan_is_its_reference_and_executes(case):
 
 @pytest.mark.slow
 @at_length
-@given(cases())
+@given(any_plans(BACKEND))
 def test_any_plan_at_length(case):
     check(case)
 

@@ -13,18 +13,10 @@ from octavo.measure import Quantization, quantize
 
 def write_moved(writer: Writer, node: ir.Node, output: Quantization) -> None:
     """Let SpaceToDepth or Pad move integers; a Pad fills in the integer of its value."""
-    if node.op_type == "Pad":
-        _fill(writer, node, output)
-    make_integers(node, integers_read(node))
-
-
-def _fill(writer: Writer, node: ir.Node, output: Quantization) -> None:
-    """Write the value that a Pad fills in as an integer; modes that fill in none ignore it."""
-    if node.attributes.get_string("mode", "constant") == "constant":
+    if node.op_type == "Pad" and node.attributes.get_string("mode", "constant") == "constant":
         value = scalar(node.inputs[2]) if len(node.inputs) > 2 else None
         filled = quantize(np.array(value or 0.0, np.float32), output)
         label = f"{node.name}.filled"
         node.resize_inputs(max(3, len(node.inputs)))
         node.replace_input_with(2, writer.constant(label, filled.astype(storage(output.scheme))))
-    elif len(node.inputs) > 2:
-        node.replace_input_with(2, None)
+    make_integers(node, integers_read(node))

@@ -89,17 +89,12 @@ def every_pad(node: ir.Node, rank: int) -> list[int] | None:
 
 
 def pad_every_axis(writer: Writer) -> None:
-    """Write the pads of a Pad for all axes where it names some, and no value that it does not use.
+    """Write the pads of a Pad for all axes where it names some.
 
-    ONNX Runtime 1.32 does not see to the named axes where it moves a Pad into another layout, and
-    OpenVINO 2026.4 to the mode where it looks at the value.
+    ONNX Runtime 1.32 does not see to the named ones where it moves a Pad into another layout.
     """
     for node in list(writer.graph):
-        if node.op_type != "Pad" or node.domain:
-            continue
-        if node.attributes.get_string("mode", "constant") != "constant" and len(node.inputs) > 2:
-            node.replace_input_with(2, None)
-        shape = sizes(node.inputs[0])
+        shape = sizes(node.inputs[0]) if node.op_type == "Pad" and not node.domain else None
         if shape is None or len(node.inputs) < 4 or node.inputs[3] is None:
             continue
         pads = every_pad(node, len(shape))
