@@ -22,6 +22,7 @@ from octavo.model import Model
 from octavo.target import Target
 
 MEMORY = 256 << 20  # bytes of observed tensors held at once
+INTEGERS = (ir.DataType.UINT8, ir.DataType.INT8)
 SPINNING = "session.intra_op.allow_spinning"
 
 
@@ -83,9 +84,9 @@ def _with_outputs(
     known = {str(value.name): value for node in changed.graph for value in node.outputs}
     outputs = []
     for name in names:
-        if name not in known:
+        value = known[name] if name in known else _dequantized(changed.graph, name, known)
+        if value is None:
             raise ModelError(f"the model has no tensor {name!r}{nearest(name, known)}")
-        value = known[name]
         if value.type is None:
             value.type = ir.TensorType(ir.DataType.FLOAT)
         if name in turned:
@@ -94,6 +95,23 @@ def _with_outputs(
             changed.graph.outputs.append(value)
         outputs.append(str(value.name))
     return changed, outputs
+
+
+def _dequantized(graph: ir.Graph, name: str, known: Mapping[str, ir.Value]) -> ir.Value | None:
+    """Return a tensor that is there in integers only, as all that read it move integers.
+
+    None where there is none.
+    """
+    parameters = [graph.initializers.get(f"{name}.{part}") for part in ("scale", "zero_point")]
+    stored = (known.get(f"{name}.{end}") for end in ("quantized", "float"))
+    integers = next((v for v in stored if v is not None and v.dtype in INTEGERS), None)
+    if integers is None or None in parameters:
+        return None
+    node = ir.node("DequantizeLinear", [integers, *parameters], name=f"{name}.dequantized")
+    made = node.outputs[0]
+    made.name, made.type, made.shape = name, ir.TensorType(ir.DataType.FLOAT), integers.shape
+    graph.append(node)
+    return made
 
 
 def _turn(graph: ir.Graph, value: ir.Value) -> ir.Value:

@@ -12,7 +12,7 @@ import pytest
 from networks import Builder
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_25
-from onnx_case import BACKEND, TARGET, images, optimized, static_case, written
+from onnx_case import BACKEND, TARGET, images, optimized, sqnr, static_case, written
 from operator_networks import (
     CONVOLUTIONS,
     INTEGER_PRODUCTS,
@@ -110,3 +110,31 @@ def test_int8_is_not_float(name):
 def test_an_integer_output_holds_at_most_256_values(name):
     for output in quantized_outputs(name):
         assert len(np.unique(case(name).int8_outputs[output])) <= 256
+
+
+class Last:
+    """Keeps the values of the only batch."""
+
+    def __init__(self, tensors):
+        self.tensors = tensors
+        self.values = {}
+
+    def update(self, tensor, values):
+        self.values[tensor] = np.array(values, np.float64)
+
+
+@every_operator
+def test_what_groups_make_can_be_observed_in_the_int8_model(name):
+    found = case(name)
+    tensors = [output for group in found.graph.groups for output in group.outputs]
+    seen = []
+    for model in (found.model, found.built):
+        observer = Last(tensors)
+        BACKEND.observe(model, [found.batch], observer, TARGET)
+        seen.append(observer.values)
+
+    expected, values = seen
+    for tensor in tensors:
+        if name.startswith("hard sigmoid"):  # values that the gate cuts off are not told apart
+            expected[tensor] = np.clip(expected[tensor], values[tensor].min(), values[tensor].max())
+        assert sqnr(expected[tensor], values[tensor]) >= 25
