@@ -11,6 +11,7 @@ BENCHMARKS = (
     "benchmarks.onnx_speed",
     "benchmarks.openvino_speed",
     "benchmarks.recovery",
+    "benchmarks.proving",
 )
 
 

@@ -35,6 +35,10 @@ class Stage:
     seed: int
 
 
+_LARGE = 100.0
+"""A logarithm of capital beyond any use."""
+
+
 class _Steps:
     """Hands out samples in order and counts them."""
 
@@ -148,6 +152,18 @@ class Trial(_Steps):
         self.fp32_sum += float(np.sum(fp32))
         self._judge.add(np.asarray(fp32, np.float64), np.asarray(int8, np.float64))
         return self.decision
+
+    def evidence(self, alpha: float, samples: int) -> float:
+        """Return the capital of bets that the loss of the distribution is accepted, 0 or more.
+
+        Args:
+            alpha: the level of the proof that it is to help.
+            samples: how many the plan will be evaluated on in the end.
+        """
+        low, high = self._margin.range()
+        bets = Bets.spread(samples, alpha, low, high).hedged(samples, alpha, low, np.empty(0))
+        capital = Wealth(low, bets).add(self.differences[None])[0]
+        return math.exp(min(capital[-1], _LARGE)) if len(capital) else 1.0
 
     def again(self, stage: Stage) -> Trial:
         """Return the same plan on another part of the data, to be proven there."""

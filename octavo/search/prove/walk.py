@@ -11,6 +11,13 @@ Three errors are kept apart:
   bounds; for many samples only, for others).
 - Conclusion. What is not shown is told by the point estimate over all samples of the winner.
 
+Where `first_counts`, the first plan keeps what it showed on the search part: it was made before any
+plan was judged, so that no search saw these samples when it was chosen. Its capital on them is E,
+in expectation 1 at most, and its proof begins with (1 + E) / 2, that of any other plan with 1 / 2.
+Whichever wins, the expectation of what a plan beyond the tolerance begins with is 1 at most, and so
+is its chance to reach 1 / alpha alpha at most. Where the first plan mostly wins this proves far
+more, and costs the others a level of alpha / 2.
+
 The order is random whatever the order of the data, and labels do not enter: drawing classes in
 turn would make samples dependent, and the claims are of independent ones.
 """
@@ -31,6 +38,8 @@ from octavo.search.prove.verdict import Conclusion, measured, standard_error
 
 ALPHA = 0.05
 SEARCH_SHARE = 0.5
+_WEAKEST = 0.5
+"""The weakest level of a proof, however much counts from before."""
 
 _AnyTrial = TypeVar("_AnyTrial", Trial, CorpusTrial)
 
@@ -71,6 +80,7 @@ class Walk:
         seed: int = 0,
         alpha: float = ALPHA,
         search_share: float = SEARCH_SHARE,
+        first_counts: bool = False,
     ) -> None:
         """Split the data.
 
@@ -80,6 +90,9 @@ class Walk:
             seed: of the order and of resampling.
             alpha: the level of the proof, one-sided.
             search_share: the part of the data to search on.
+            first_counts: whether the evidence of the search part counts for the first plan, which
+                must have been made without knowing how any plan did on these data. It has an
+                effect on scores with bounds alone.
 
         Raises:
             UsageError: there is no sample to prove on.
@@ -91,6 +104,7 @@ class Walk:
         self._winner: Trial | CorpusTrial | None = None
         self._trials: list[Trial | CorpusTrial] = []
         self._seed = seed
+        self._first_counts = first_counts
         self._search, self._proof = split(samples, seed, search_share)
 
     def order(self, stage: Literal["search", "proof"]) -> IntArray:
@@ -134,10 +148,17 @@ class Walk:
         """
         if self.proof is not None:
             raise UsageError("one plan is proven in a walk: the part is no longer unseen by others")
-        levels = Levels(self.alpha, self.alpha)
+        levels = Levels(self._proof_level(winner), self.alpha)
         proof = winner.again(Stage(self._proof, levels, None, self._seed + 1))
         self._winner, self.proof = winner, proof
         return proof
+
+    def _proof_level(self, winner: Trial | CorpusTrial) -> float:
+        if not self._first_counts or not isinstance(winner, Trial) or winner.basis != "betting":
+            return self.alpha
+        if winner is not self._trials[0]:
+            return self.alpha / 2
+        return min(_WEAKEST, self.alpha * (1 + winner.evidence(self.alpha, self.samples)) / 2)
 
     @property
     def forwards(self) -> int:

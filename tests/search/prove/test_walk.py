@@ -131,6 +131,23 @@ def test_later_plans_are_accepted_at_stricter_levels() -> None:
     assert 0 < needed[0] < needed[3]
 
 
+@pytest.mark.parametrize("plan", [0, 1])
+def test_what_the_first_plan_showed_counts_for_it_alone(plan: int) -> None:
+    """It saves samples; any other plan needs more than without."""
+    fp32, int8 = hits(8000, 8)
+    needed = {}
+    for first_counts in (False, True):
+        walk = Walk(8000, ONE_PERCENT, first_counts=first_counts)
+        trials = [run(walk.trial(), fp32, int8) for _ in range(2)]
+        needed[first_counts] = run(walk.prove(trials[plan]), fp32, int8).shown_at or 0
+    assert min(needed.values()) > 0
+    assert (needed[True] < 0.7 * needed[False]) if plan == 0 else (needed[True] > needed[False])
+
+
+def test_evidence_of_a_plan_that_saw_nothing_is_1() -> None:
+    assert Walk(100, ONE_PERCENT).trial().evidence(0.05, 100) == 1.0
+
+
 def test_only_one_plan_is_proven() -> None:
     walk = Walk(100, ONE_PERCENT)
     trial = walk.trial()
