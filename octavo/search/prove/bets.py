@@ -13,8 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtri
 
 from octavo.arrays import FloatArray
 
@@ -61,7 +60,7 @@ class Hedge:
         left = np.maximum(self.horizon - seen, 1.0)
         deviation = np.sqrt((self.squares + squares) / (self.count + seen))
         spread = deviation * np.sqrt(left)
-        goal = norm.isf(self.level) * deviation * math.sqrt(self.horizon)
+        goal = -ndtri(self.level) * deviation * math.sqrt(self.horizon)
         u = (total - goal) / spread
         hazard = np.exp(-0.5 * u * u - 0.5 * math.log(2 * math.pi) - log_ndtr(u))
         return np.where(seen < self.horizon, hazard / spread, 0.0)

@@ -58,7 +58,7 @@ def draw(random: np.random.Generator, drop: float) -> Scores:
 
 def judge(trial: Trial, fp32: FloatArray, int8: FloatArray) -> Trial:
     while trial.decision == "continue":
-        indices = trial.next(400)
+        indices = trial.next(SAMPLES)
         trial.add(fp32[indices], int8[indices])
     return trial
 
