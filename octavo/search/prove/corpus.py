@@ -29,6 +29,8 @@ class Estimate:
         margin: what is left of the tolerance, in the metric's units.
         error: its standard error for independent samples.
         tail: the share of resamples in which the margin lies on the other side of 0.
+        weight: what one sample can weigh: the value of FP32 or INT8, or what the skewness of the
+            resamples tells where that is more.
     """
 
     fp32: float
@@ -36,6 +38,7 @@ class Estimate:
     margin: float
     error: float
     tail: float
+    weight: float
 
 
 def bootstrap(
@@ -61,7 +64,12 @@ def bootstrap(
         [margin.of_values(*values(random.choice(indices, len(indices)))) for _ in range(resamples)]
     )
     drawn = drawn[np.isfinite(drawn)]
+    weight = max(abs(fp32), abs(int8))
     if len(drawn) < 2:
-        return Estimate(fp32, int8, point, np.inf, 1.0)
+        return Estimate(fp32, int8, point, np.inf, 1.0, weight)
     other = drawn < 0 if point >= 0 else drawn >= 0
-    return Estimate(fp32, int8, point, float(drawn.std(ddof=1)), float(other.mean()))
+    error = float(drawn.std(ddof=1))
+    if error > 0:  # the third cumulant over the second: the size of rare losses, as if Poisson
+        third = float(np.mean((drawn - drawn.mean()) ** 3)) * (-1 if point >= 0 else 1)
+        weight = max(weight, len(indices) * third / error**2)
+    return Estimate(fp32, int8, point, error, float(other.mean()), weight)

@@ -68,28 +68,33 @@ class Looks:
         """After how many samples the next look is; None after the last."""
         return self.planned[self._done] if self._done < len(self.planned) else None
 
-    def look(self, margin: float, error: float, scale: float, tail: float = 0.0) -> int:
+    def look(self, margin: float, error: float, weight: float, tail: float = 0.0) -> int:
         """Take what the samples until `due` say; return the side.
 
-        Nothing is shown that samples of which none was seen yet could turn round: n samples miss a
-        kind that makes up a share r of all with a probability of exp(-n * r), and each is taken to
-        count as much as `scale`. Models that agree on all of ten samples are not proven equal.
+        The error is that at a margin of 0: losses enough to bring it there would add a variance of
+        `weight` times the margin to each sample, as in Wilson's interval. Without it rare losses,
+        of which a lucky sample sees few and so a small error too, are passed twice as often as
+        stated. Nothing is shown either that samples could turn round of which none was seen yet: a
+        share r of all is missed by n samples with a probability of exp(-n * r). Models that agree
+        on all of ten samples are not proven equal.
 
         Args:
             margin: what is left of the tolerance.
             error: its standard error for independent samples.
-            scale: what one sample can count, as the greatest score.
+            weight: what one sample can weigh: 1 / n of it is what it moves the margin of n by.
             tail: a second estimate of the probability of a margin on the other side of 0.
         """
         samples = self.planned[self._done]
-        if self._population is not None:
-            error *= math.sqrt(max(0.0, 1 - samples / self._population))
-        above, below = float(self._above[self._done]), float(self._below[self._done])
+        levels = float(self._above[self._done]), float(self._below[self._done])
         self._done += 1
-        if self.side == 0 and math.isfinite(margin) and math.isfinite(error):
-            chance = float(norm.sf(abs(margin) / error)) if error > 0 else 0.0
-            unseen = math.exp(-samples * min(1.0, abs(margin) / scale)) if scale > 0 else 0.0
-            if margin != 0 and max(chance, unseen, tail) <= (above if margin > 0 else below):
-                self.side = 1 if margin > 0 else -1
-                self.at = samples
+        if self.side or not margin or not math.isfinite(margin) or not math.isfinite(error):
+            return self.side
+        size = abs(margin)
+        left = 1.0 if self._population is None else 1 - samples / self._population
+        spread = math.sqrt((error**2 + weight * size / samples) * left)
+        chance = float(norm.sf(size / spread)) if spread > 0 else 0.0
+        unseen = math.exp(-samples * min(1.0, size / weight)) if weight > 0 else 0.0
+        if max(chance, unseen, tail) <= levels[0 if margin > 0 else 1]:
+            self.side = 1 if margin > 0 else -1
+            self.at = samples
         return self.side

@@ -317,8 +317,7 @@ class CorpusTrial(_Steps):
         self._take(self._looks.due - self.samples_seen)
         seed = self._stage.seed + self.samples_seen
         found = bootstrap(values, self.seen, self._margin, seed)
-        scale = max(abs(found.fp32), abs(found.int8))
-        self._looks.look(found.margin, found.error, scale, found.tail)
+        self._looks.look(found.margin, found.error, found.weight, found.tail)
         self.estimate = found
         return self.decision
 
