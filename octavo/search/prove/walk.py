@@ -31,9 +31,10 @@ import numpy as np
 
 from octavo.errors import UsageError
 from octavo.search.prove.corpus import IntArray, Values, bootstrap
+from octavo.search.prove.judges import Stage
 from octavo.search.prove.margin import Margin
 from octavo.search.prove.sequence import Levels
-from octavo.search.prove.trial import CorpusTrial, Stage, Trial
+from octavo.search.prove.trial import CorpusTrial, Trial
 from octavo.search.prove.verdict import Conclusion, measured, standard_error
 
 ALPHA = 0.05

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from octavo.search.prove.bets import BOLDEST, Bets
+from octavo.search.prove.judges import proof_bets
 from octavo.search.prove.sequence import Levels, Sequence, Wealth, lower_bound
-from octavo.search.prove.trial import proof_bets
 
 LOW, HIGH = -0.99, 1.0
 VALUES = (0.01, 0.0, 1.0, -0.99)  # both right, both wrong, INT8 alone right, FP32 alone right
