@@ -59,7 +59,7 @@ class KernelTime:
     Attributes:
         kernel: the runtime's name of what ran.
         groups: ids of the groups it computes; empty for a border (quantize, reorder) or overhead.
-        seconds: mean time per run.
+        seconds: mean or median time per run.
     """
 
     kernel: str

@@ -61,7 +61,7 @@ def initial_plan(
         UsageError: a pattern matches nothing, or an INT8 pattern only groups without INT8 form.
     """
     kept = match(graph, float_patterns)
-    forced = _able(graph, match(graph, int8_patterns))
+    forced = able(graph, match(graph, int8_patterns))
     chooser = _Chooser(graph, COMPUTES[approach], per_channel, frozenset(forced))
     for name, pattern in kept.items():
         chooser.reasons[name] = f"kept in float by the pattern {pattern!r}"
@@ -116,7 +116,7 @@ def wanted_tensors(graph: Graph, plans: Iterable[Plan]) -> dict[str, Scheme]:
     return wanted
 
 
-def _able(graph: Graph, forced: Mapping[str, str]) -> dict[str, str]:
+def able(graph: Graph, forced: Mapping[str, str]) -> dict[str, str]:
     """Return the forced groups that have an INT8 form.
 
     Raises:

@@ -23,7 +23,9 @@ BORDERS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Transpose", "ReorderInput",
      "ReorderOutput"}
 )  # fmt: skip
-PROFILE_RUNS = 20
+PROFILE_RUNS = 12
+BLOCKED = "_nchwc"
+"""What ONNX Runtime appends to the name of a value to name the operator that makes it in blocks."""
 
 
 def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
@@ -71,7 +73,8 @@ def by_group(graph: Graph, kernels: Sequence[Kernel]) -> dict[str, list[Kernel]]
     makers = {
         name + suffix: group.id
         for group in graph.groups
-        for name in group.outputs
+        for op in group.ops
+        for name in graph.op_by_name[op].outputs
         for suffix in ("", ".float", ".quantized")
     }
     found: dict[str, list[Kernel]] = {}
@@ -90,7 +93,8 @@ def _owner(kernel: Kernel, owners: Mapping[str, str], makers: Mapping[str, str])
         return owners[stem]
     if kernel.kind in BORDERS:
         return None
-    return next((makers[name] for name in kernel.values if name in makers), None)
+    made = (*kernel.values, kernel.node.removesuffix(BLOCKED))
+    return next((makers[name] for name in made if name in makers), None)
 
 
 def _audit(

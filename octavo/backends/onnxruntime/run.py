@@ -137,7 +137,7 @@ class Kernel:
     Attributes:
         node: the node's name, without what optimizers append to it.
         kind: the operator type that ran.
-        seconds: mean time per run.
+        seconds: median time per run.
         outputs: element types of what it made, as ONNX Runtime names them.
         values: names of what it made.
     """
@@ -150,7 +150,7 @@ class Kernel:
 
 
 def profile_session(model: Model, batch: Batch, target: Target, runs: int) -> list[Kernel]:
-    """Run a model under ONNX Runtime's profiler and return the mean of every kernel."""
+    """Run a model under ONNX Runtime's profiler and return the median of every kernel."""
     options = session_options(target, optimize=model.optimize)
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
@@ -184,12 +184,13 @@ def _kernel(name: str, values: tuple[str, ...], events: list[dict[str, Any]], ru
     arguments: Mapping[str, Any] = events[-1]["args"]
     per_run = max(1, len(events) // (runs + 1))
     warm = [event["dur"] for event in events[per_run:]] or [events[-1]["dur"]]
-
+    # a node in a loop runs several times; the median leaves out runs that were disturbed
+    sums = [sum(warm[at : at + per_run]) for at in range(0, len(warm), per_run)]
     types = tuple(next(iter(entry), "") for entry in arguments.get("output_type_shape", ()))
     return Kernel(
         node=name.split("_token_")[0],
         kind=str(arguments.get("op_name", "")),
-        seconds=float(np.sum(warm)) / max(1, runs) * 1e-6,
+        seconds=float(np.median(sums)) * 1e-6,
         outputs=types,
         values=values,
     )

@@ -1,0 +1,109 @@
+"""Prices of features, and what a plan costs by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from octavo.arrays import FloatArray
+from octavo.graph import Graph, Group
+from octavo.plan import FP32, Format, Plan
+from octavo.search.price.features import (
+    RUN,
+    border_features,
+    features,
+    group_feature,
+    is_border,
+    pattern_key,
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A predicted time.
+
+    Attributes:
+        seconds: of one run on the target.
+        error: its standard error in seconds.
+    """
+
+    seconds: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What every feature costs.
+
+    Attributes:
+        names: the features.
+        seconds: of one unit of each, shape [features].
+        covariance: of `seconds`, shape [features, features].
+        model_error: the relative error of predictions that no price explains, from plans that were
+            left out of the fit.
+        float_seconds: the measured time of the float model; 0 where it was not measured.
+        plans: how many plans were profiled.
+    """
+
+    names: tuple[str, ...]
+    seconds: FloatArray
+    covariance: FloatArray
+    model_error: float
+    float_seconds: float = 0.0
+    plans: int = 0
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """The place of each feature."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    def of(self, feature: str) -> float:
+        """Return the price of one unit, 0 for a feature that is not known."""
+        place = self.index.get(feature)
+        return 0.0 if place is None else float(self.seconds[place])
+
+    def knows(self, feature: str) -> bool:
+        """Return whether a feature was seen."""
+        return feature in self.index
+
+    def group(self, group: Group, chosen: Format) -> float:
+        """Return what a group costs in a format, in seconds.
+
+        For a variant that was never profiled: the mean of the variants of its pattern that compute
+        as it does, else what the pattern takes in float.
+        """
+        name = group_feature(group, chosen)
+        if name in self.index:
+            return self.of(name)
+        stem = f"{pattern_key(group)} {chosen.compute}"
+        kin = [self.of(one) for one in self.names if one.startswith(stem)]
+        return float(np.mean(kin)) if kin else self.of(group_feature(group, FP32))
+
+    def border(self, feature: str) -> float:
+        """Return what a million elements cost at a border, in seconds.
+
+        A border that was never seen costs the mean of those that were.
+        """
+        if feature in self.index:
+            return self.of(feature)
+        seen = [self.of(name) for name in self.names if is_border(name)]
+        return float(np.mean(seen)) if seen else 0.0
+
+    def predict(self, graph: Graph, plan: Plan) -> Cost:
+        """Return what a plan takes."""
+        seconds = self.of(RUN)
+        for group in graph.groups:
+            seconds += self.group(group, plan.format(group.id))
+        for name, amount in border_features(graph, plan).items():
+            seconds += amount * self.border(name)
+        amounts = np.zeros(len(self.names))
+        for name, amount in features(graph, plan).items():
+            if (place := self.index.get(name)) is not None:
+                amounts[place] = amount
+        variance = float(amounts @ self.covariance @ amounts)
+        error = math.hypot(math.sqrt(max(variance, 0.0)), self.model_error * seconds)
+        return Cost(seconds, error)
