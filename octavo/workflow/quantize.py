@@ -29,6 +29,8 @@ from octavo.workflow.judging import Judging, announce_time, check_metric, evalua
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.opened import without_quantization
 from octavo.workflow.outcome import explain_outcome, why_no_plan, why_not_faster
+from octavo.workflow.proposals import Solving
+from octavo.workflow.prospect import Prospect, job_space, space_plans
 from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
 from octavo.workflow.search import Judge, Outcome, search
@@ -52,7 +54,10 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     plans = candidates(setting.graph, job, calibrated=data.calibrated)
     _check_quantized(job, setting.graph, plans, notes)
     _check_granularity(job, plans, notes)
-    schemes = wanted_tensors(setting.graph, [plan.plan for plan in plans])
+    wanted = [plan.plan for plan in plans]
+    if plans and data.calibrated:
+        wanted += space_plans(job_space(setting.graph, job))
+    schemes = wanted_tensors(setting.graph, wanted)
     warn_of_stand_ins(data, given, bool(schemes), notes)
     with workspace(output) as place:
         outcome, judging = _find(job, given, setting, data, plans, schemes, place, notes)
@@ -155,7 +160,10 @@ def _find(
         reporter,
         data.calibration,
     )
-    return search(plans, statistics, judge), judging
+    if statistics is None or not data.calibrated:
+        return search(plans, statistics, judge), judging
+    prospect = Prospect(setting, job, statistics, data.calibration, reporter)
+    return search(Solving(plans, prospect, job, reporter), statistics, judge), judging
 
 
 def _keeps_int8(outcome: Outcome) -> bool:

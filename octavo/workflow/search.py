@@ -33,6 +33,7 @@ from octavo.workflow.correct import correct_model
 from octavo.workflow.evaluate import Evaluation, Evaluator
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput, measure_surely, save_model
+from octavo.workflow.proposals import InOrder, Proposals
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial, audit
@@ -115,7 +116,9 @@ class Outcome:
     defect: str | None = None
 
 
-def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: Judge) -> Outcome:
+def search(
+    plans: Sequence[Candidate] | Proposals, statistics: Statistics | None, judge_by: Judge
+) -> Outcome:
     """Try plans in turn and stop at the first that is within the tolerance and faster.
 
     A plan that only has other ranges than one that was accurate and not faster is passed over: it
@@ -124,14 +127,15 @@ def search(plans: Sequence[Candidate], statistics: Statistics | None, judge_by: 
     to float.
 
     Args:
-        plans: in the order in which to try them.
+        plans: in the order in which to try them, or what gives them one by one.
         statistics: of the calibration data; None where no plan needs ranges.
         judge_by: what they are judged by.
     """
     trials: list[Trial] = []
     passed: list[Mapping[str, Any]] = []
     refused: str | None = None
-    for candidate in plans:
+    proposals = InOrder(plans) if isinstance(plans, Sequence) else plans
+    while (candidate := proposals.next(trials)) is not None:
         if candidate.plan.formats in passed:
             continue
         try:

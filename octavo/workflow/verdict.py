@@ -49,6 +49,14 @@ class Accuracy:
         """The change from FP32 as a share of its value, None where that is 0."""
         return (self.int8 - self.fp32) / abs(self.fp32) if self.fp32 else None
 
+    def loss_over(self, tolerance: Tolerance) -> float:
+        """Return the loss as a multiple of the accepted one; infinite where there is no score."""
+        loss = self.fp32 - self.int8 if self.higher_is_better else self.int8 - self.fp32
+        if math.isnan(loss):
+            return math.inf
+        slack = tolerance.slack(self.fp32, self.metric)
+        return loss / slack if slack else math.inf if loss > 0 else 0.0
+
     def to_json(self) -> dict[str, object]:
         """Return a JSON-ready form; a value that is not finite becomes None."""
         return {

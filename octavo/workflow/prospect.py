@@ -1,0 +1,243 @@
+"""What is found out about plans without evaluating them: errors, prices, sensitivities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from octavo.arrays import Batch
+from octavo.backends.base import Ranges
+from octavo.correct import Corrected
+from octavo.data.base import Dataset
+from octavo.errors import DataError
+from octavo.graph import Graph
+from octavo.job import QuantizeJob
+from octavo.measure import Statistics
+from octavo.model import Model
+from octavo.plan import Plan, Recipe
+from octavo.search.apart import far_apart
+from octavo.search.candidates import Candidate
+from octavo.search.initial import Approach, initial_plan, wanted_tensors
+from octavo.search.price import Prices, Profiler
+from octavo.search.price.cache import open_cache
+from octavo.search.price.fit import known_prices
+from octavo.search.price.pricing import price
+from octavo.search.probe import Probe
+from octavo.search.sensitivity import Sensitivity, measure_sensitivity
+from octavo.search.solve import Solver
+from octavo.search.space import Space, make_space
+from octavo.workflow.batches import full_batches
+from octavo.workflow.calibrate import plan_ranges
+from octavo.workflow.correct import correct_model
+from octavo.workflow.reporter import Reporter
+from octavo.workflow.setting import Setting
+from octavo.workflow.trial import Trial
+
+SAMPLES = 24
+"""Samples that label-free errors are measured on; with at most `MOST_PLANS` plans in sensitivity
+that is less than 2,000 sample forwards."""
+
+MOST_PLANS = 60
+
+PRICE = "INT8 would not make the model faster here"
+ACCURACY = "its quantization would cost too much accuracy"
+
+
+def job_space(graph: Graph, job: QuantizeJob, refused: Mapping[str, str] | None = None) -> Space:
+    """Return what a search may choose from in a job."""
+    approaches: tuple[Approach, ...] = (
+        ("static", "dynamic") if job.approach == "auto" else (job.approach,)
+    )
+    return make_space(
+        graph,
+        approaches=approaches,
+        per_channel=job.per_channel,
+        float_patterns=job.float_patterns,
+        int8_patterns=job.int8_patterns,
+        refused=refused,
+    )
+
+
+def space_plans(space: Space) -> list[Plan]:
+    """Return plans that together need every range which any plan of the space needs."""
+    longest = max((len(formats) for formats in space.choices.values()), default=0)
+    return [
+        space.plan({name: each[i] for name, each in space.choices.items() if i < len(each)})
+        for i in range(longest)
+    ]
+
+
+@dataclass
+class Prospect:
+    """Errors, prices and sensitivities, each found when it is first asked for.
+
+    Attributes:
+        setting: the float model and its target.
+        job: what was asked for.
+        statistics: of the calibration data.
+        calibration: the samples that models are corrected and compared on.
+        reporter: is told what is done.
+    """
+
+    setting: Setting
+    job: QuantizeJob
+    statistics: Statistics
+    calibration: Dataset
+    reporter: Reporter
+    _errors: dict[int, float] = field(default_factory=dict, repr=False)
+    _sensitivities: dict[Recipe, Sensitivity] = field(default_factory=dict, repr=False)
+    _refused: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def space(self) -> Space:
+        """What plans are made of."""
+        return job_space(self.setting.graph, self.job, self._refused)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """Measures errors on the first calibration samples."""
+        return Probe(self.setting.model, self._build, self.setting.open, self._batches())
+
+    @property
+    def samples(self) -> int:
+        """How many samples errors are measured on."""
+        return self.probe.samples
+
+    def _batches(self) -> list[Batch]:
+        found: list[Batch] = []
+        samples = 0
+        size = min(self.job.batch_size, SAMPLES)
+        for batch in full_batches(self.calibration, size, self.setting.fixed):
+            found.append(batch.inputs)
+            samples += batch.samples
+            if samples >= SAMPLES:
+                break
+        return found
+
+    def ranges(self, plan: Plan) -> Ranges:
+        """Return the ranges of a plan that is not corrected."""
+        graph = self.setting.graph
+        schemes = wanted_tensors(graph, [plan])
+        return plan_ranges(self.statistics, graph, plan, schemes) if schemes else {}
+
+    def _build(self, plan: Plan) -> Model:
+        model, ranges = self.setting.model, self.ranges(plan)
+        if plan.recipe.corrections:
+            corrected = self._correct(plan)
+            model, ranges = corrected.model, corrected.ranges
+        return self.setting.backend.build(model, plan, ranges, self.setting.target)
+
+    def _correct(self, plan: Plan) -> Corrected:
+        return correct_model(
+            self.setting, plan, self.calibration, self.job.batch_size, self.reporter
+        )
+
+    def error(self, candidate: Candidate) -> float:
+        """Return the label-free error of a plan."""
+        return self.probe.error(candidate.plan)
+
+    def trial_error(self, trial: Trial) -> float:
+        """Return the label-free error of a trial's model."""
+        key = id(trial.model)
+        if key not in self._errors:
+            self._errors[key] = self.probe.model_error(trial.model)
+        return self._errors[key]
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What groups and borders cost on the target."""
+        setting = self.setting
+        profiler = Profiler(
+            setting.backend, setting.model, setting.graph, setting.target, setting.sample,
+            self.ranges,
+        )  # fmt: skip
+        cache = open_cache(setting.backend.name, setting.backend.versions(), setting.target)
+        space = self.space
+        whole = [
+            plan
+            for approach in ("static", "dynamic")
+            if (plan := self._whole(space, approach)).formats
+        ]
+        with self.reporter.track("pricing groups and borders", None):
+            found, profiles = price(
+                space, profiler, whole, known=cache.read(), seed=self.job.seed,
+                report=self.reporter.warn,
+            )  # fmt: skip
+        cache.store(known_prices(found))
+        self.reporter.say(
+            f"{len(profiles)} plans priced: predictions are off by {found.model_error:.0%}"
+        )
+        return found
+
+    def _whole(self, space: Space, approach: Approach) -> Plan:
+        """Return the plan of an approach with all that it would quantize, as the space allows."""
+        formats = initial_plan(
+            space.graph, approach=approach, per_channel=self.job.per_channel,
+            refused=space.reasons,
+        ).plan.formats  # fmt: skip
+        return space.plan({k: one for k, one in formats.items() if one in space.choices.get(k, ())})
+
+    def sensitivity(self, recipe: Recipe) -> Sensitivity:
+        """Return what every group adds to the error, with the ranges of a recipe, uncorrected."""
+        plain = replace(recipe, corrections=())
+        if plain not in self._sensitivities:
+            self._sensitivities[plain] = self._sensitivity(plain)
+        return self._sensitivities[plain]
+
+    def _sensitivity(self, recipe: Recipe) -> Sensitivity:
+        def error(plan: Plan) -> float:
+            return self.probe.error(replace(plan, recipe=recipe))
+
+        before = self.probe.forwards
+        with self.reporter.track("measuring the sensitivity of groups without labels", None):
+            found = measure_sensitivity(self.space, error, most_plans=MOST_PLANS)
+        self.reporter.say(
+            f"sensitivity: {found.plans} plans, {self.probe.forwards - before} sample forwards"
+        )
+        return found
+
+    def ratio(self, plan: Plan) -> float:
+        """Return the predicted speed of a plan over float."""
+        predicted = self.prices.predict(self.setting.graph, plan).seconds
+        floating = self.prices.predict(self.setting.graph, Plan()).seconds
+        return floating / predicted if predicted > 0 else 1.0
+
+    def solve(self, base: Candidate, allowed: float | None) -> Candidate:
+        """Return the fastest plan with a recipe whose error should be allowed.
+
+        Args:
+            base: gives the recipe.
+            allowed: the label-free error; None is no limit.
+
+        Raises:
+            OctavoError: no plan satisfies it.
+        """
+        recipe = base.plan.recipe
+        while True:
+            space = self.space
+            known = Sensitivity({}) if allowed is None else self.sensitivity(recipe)
+            solver = Solver(space, self.prices, known.errors, recipe)
+            plan = solver.solve(None if allowed is None else allowed / known.scale).plan
+            apart = self._far_apart(plan)
+            if not apart:
+                break
+            self._refused |= apart
+        free = plan if allowed is None else solver.solve(None).plan
+        reasons = {
+            name: why if name in space.reasons or free.format(name).is_float else ACCURACY
+            for name, why in space.reasons_for(plan, PRICE).items()
+        }
+        return Candidate(f"solved {base.name.removeprefix('solved ')}", plan, reasons)
+
+    def _far_apart(self, plan: Plan) -> Mapping[str, str]:
+        graph = self.setting.graph
+        untied = Plan(recipe=plan.recipe)
+        schemes = wanted_tensors(graph, [plan])
+        if not schemes:
+            return {}
+        ranges = plan_ranges(self.statistics, graph, untied, schemes)
+        found = far_apart(graph, plan, ranges)
+        if found.keys() & self._refused.keys():
+            raise DataError(f"the joins {', '.join(found)} cannot be kept in float")
+        return found
