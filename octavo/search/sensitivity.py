@@ -71,9 +71,10 @@ def measure_sensitivity(
     meter = _Meter(space, error, most_plans)
     parts: dict[Compute, tuple[Part, ...]] = {}
     whole = {compute: meter.part(compute, tuple(formats)) for compute, formats in forms.items()}
+    least = MATTERS * max((part.error for part in whole.values()), default=0.0)
     for place, (compute, part) in enumerate(whole.items()):
         room = (most_plans - meter.plans) // (len(whole) - place)
-        parts[compute] = meter.halve(compute, part, meter.plans + room)
+        parts[compute] = meter.halve(compute, part, meter.plans + room, least)
     errors: dict[str, dict[Format, float]] = {}
     for compute, found in parts.items():
         for part in found:
@@ -126,8 +127,8 @@ class _Meter:
         }
         return Part(groups, self.error(self.space.plan(formats)))
 
-    def halve(self, compute: Compute, whole: Part, most: int) -> tuple[Part, ...]:
-        """Return the parts of a whole, the heaviest halved again and again."""
+    def halve(self, compute: Compute, whole: Part, most: int, least: float) -> tuple[Part, ...]:
+        """Return the parts of a whole, the heaviest halved again while it has more than `least`."""
         parts = [whole]
         while self.plans + 2 <= most:
             heaviest = max(
@@ -135,7 +136,7 @@ class _Meter:
                 key=lambda part: part.error,
                 default=None,
             )
-            if heaviest is None or heaviest.error <= MATTERS * whole.error:
+            if heaviest is None or heaviest.error <= least:
                 break
             parts.remove(heaviest)
             middle = len(heaviest.groups) // 2

@@ -74,6 +74,8 @@ class _Program:
         Raises:
             OctavoError: the solver found none.
         """
+        if not self.costs:
+            return np.zeros(0)
         rows = [*self.rows, *([extra] if extra else [])]
         entries = [(r, c, v) for r, (amounts, _, _) in enumerate(rows) for c, v in amounts.items()]
         at, columns, values = zip(*entries, strict=True) if entries else ((), (), ())

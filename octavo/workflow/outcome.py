@@ -10,6 +10,7 @@ from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates
 from octavo.workflow.measure import Throughput, format_ratio
 from octavo.workflow.search import Outcome
+from octavo.workflow.trial import Trial
 
 NOT_FASTER = "INT8 was not measured faster than FP32"
 
@@ -27,16 +28,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         why = why_no_plan(outcome) or _nothing(job, graph)
         return f"{why}: the float model was kept"
     name = best.candidate.name
-    if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED and math.isnan(best.accuracy.int8):
-        return (
-            f"{best.accuracy.metric} could not be computed for any plan (the warnings say why), "
-            f"which counts as beyond {job.tolerance}: an INT8 model was kept all the same ({name})"
-        )
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
-        return (
-            f"no plan is within {job.tolerance} of FP32 and faster: of those beyond it, the most "
-            f"accurate INT8 model was kept ({name})"
-        )
+        return _beyond(job, best, outcome)
     if outcome.exit_code == ExitCode.NOT_FASTER:
         return f"{why_not_faster(best.throughput)}; the float model was kept"
     if math.isnan(best.accuracy.int8):
@@ -47,6 +40,28 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         loss = f"the data cannot tell whether it is within {job.tolerance}"
         return f"INT8 is faster, and {loss} ({name})"
     return f"INT8 is within {job.tolerance} of FP32 and faster ({name})"
+
+
+def _beyond(job: QuantizeJob, best: Trial, outcome: Outcome) -> str:
+    """Return what became of a job in which plans lost too much."""
+    name = best.candidate.name
+    if math.isnan(best.accuracy.int8):
+        kept = f"an INT8 model was kept all the same ({name})"
+        return (
+            f"{best.accuracy.metric} could not be computed for any plan (the warnings say why), "
+            f"which counts as beyond {job.tolerance}: "
+            f"{kept if outcome.keeps_int8 else 'the float model was kept'}"
+        )
+    if outcome.keeps_int8:
+        return (
+            f"no plan is within {job.tolerance} of FP32 and faster: of those beyond it that are "
+            f"faster, the most accurate INT8 model was kept ({name})"
+        )
+    ratio = f" ({name}: {format_ratio(best.throughput.closest)})" if best.throughput else ""
+    return (
+        f"no plan is within {job.tolerance} of FP32, and of those beyond it none was measured "
+        f"faster{ratio}: the float model was kept"
+    )
 
 
 def why_no_plan(outcome: Outcome) -> str | None:

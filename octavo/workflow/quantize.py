@@ -14,7 +14,7 @@ import octavo
 from octavo.artifact import Manifest, check_output, is_artifact
 from octavo.backends.base import Backend
 from octavo.backends.registry import find_backend
-from octavo.errors import ExitCode, UsageError
+from octavo.errors import UsageError
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.loaded import ready
@@ -166,10 +166,6 @@ def _find(
     return search(Solving(plans, prospect, job, reporter), statistics, judge), judging
 
 
-def _keeps_int8(outcome: Outcome) -> bool:
-    return outcome.best is not None and outcome.exit_code != ExitCode.NOT_FASTER
-
-
 def _manifest(
     job: QuantizeJob,
     setting: Setting,
@@ -180,7 +176,7 @@ def _manifest(
     seconds: float,
 ) -> Manifest:
     best = outcome.best
-    kept = best if _keeps_int8(outcome) else None
+    kept = best if outcome.keeps_int8 else None
     reasons = best.candidate.reasons if best else float_reasons(setting.graph, job)
     measurements = {
         "accuracy": _accuracy(best, judging),
@@ -231,7 +227,7 @@ def _reasons(setting: Setting, outcome: Outcome, reasons: Mapping[str, str]) -> 
         why = why_no_plan(outcome)
         asked = (group.id for group in setting.graph.groups)
         return dict.fromkeys(asked, why) | dict(reasons) if why else reasons
-    if _keeps_int8(outcome):
+    if outcome.keeps_int8:
         return reasons
     slow = why_not_faster(outcome.best.throughput)
     return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slow)
@@ -258,7 +254,7 @@ def _versions(backend: Backend) -> dict[str, str]:
 
 def _result(job: QuantizeJob, setting: Setting, outcome: Outcome, manifest: Manifest) -> Result:
     best = outcome.best
-    int8 = best is not None and _keeps_int8(outcome)
+    int8 = outcome.keeps_int8
     model = best.model if best is not None and int8 else setting.model
     return Result(
         model=ready(model, job.threads, manifest),

@@ -102,7 +102,7 @@ class Outcome:
     """What the search found.
 
     Attributes:
-        best: the trial that was kept; None when there was nothing to quantize.
+        best: the trial to tell of; None when there was nothing to quantize.
         trials: one row per plan that was tried.
         exit_code: done, tolerance not reached, or not faster.
         refused: why the runtime refused every plan; None where it ran one.
@@ -114,6 +114,13 @@ class Outcome:
     exit_code: ExitCode = ExitCode.NOT_FASTER
     refused: str | None = None
     defect: str | None = None
+
+    @property
+    def keeps_int8(self) -> bool:
+        """Whether the best trial's model is delivered: never one that is not faster."""
+        if self.best is None or self.exit_code == ExitCode.NOT_FASTER:
+            return False
+        return self.best.is_faster
 
 
 def search(
@@ -161,18 +168,29 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     """Return the plan that holds, else the best of those that missed the tolerance, else of all.
 
     A plan that is accurate because it quantizes next to nothing does not hide that another one
-    missed the tolerance.
+    missed the tolerance. Of those that missed it, the most accurate that is faster is the best;
+    where none is faster, the most accurate, which is not kept then.
     """
     good = [trial for trial in trials if trial.good]
     missed = [trial for trial in trials if not trial.accuracy.reached]
-    best = max(good or missed or trials, key=lambda trial: trial.merit)
-    try:
-        final = best if best.throughput else best.measured(judge_by.measure(best))
-    except OctavoError as error:
-        judge_by.reporter.warn(f"{best.candidate.name}: {error}")
-        others = [trial for trial in trials if trial is not best]
-        return _outcome(others, judge_by) if others else Outcome(None, refused=str(error))
-    rows = [(final if trial is best else trial).to_json() for trial in trials]
+    ordered = sorted(good or missed or trials, key=lambda trial: trial.merit, reverse=True)
+    measured: dict[int, Trial] = {}
+    refused: str | None = None
+    for place, trial in enumerate(ordered):
+        try:
+            measured[place] = trial if trial.throughput else trial.measured(judge_by.measure(trial))
+        except OctavoError as error:
+            refused = str(error)
+            judge_by.reporter.warn(f"{trial.candidate.name}: {refused}")
+            continue
+        if measured[place].is_faster or not missed:
+            break
+    if not measured:
+        others = [trial for trial in trials if all(trial is not one for one in ordered)]
+        return _outcome(others, judge_by) if others else Outcome(None, refused=refused)
+    final = next((one for one in measured.values() if one.is_faster), next(iter(measured.values())))
+    found = {id(ordered[place]): one for place, one in measured.items()}
+    rows = [found.get(id(trial), trial).to_json() for trial in trials]
     if good:
         return Outcome(final, rows, ExitCode.DONE)
     code = ExitCode.TOLERANCE_NOT_REACHED if missed else ExitCode.NOT_FASTER

@@ -43,7 +43,12 @@ class Trial:
     @property
     def good(self) -> bool:
         """Whether it is within the tolerance and faster."""
-        return self.accuracy.reached and self.throughput is not None and self.throughput.faster
+        return self.accuracy.reached and self.is_faster
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether it was measured faster than every float form."""
+        return self.throughput is not None and self.throughput.faster
 
     @property
     def executed(self) -> int:

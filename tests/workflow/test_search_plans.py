@@ -192,14 +192,26 @@ def test_weights_that_are_not_finite_are_named(setting, images, reporter, tmp_pa
     assert "'stem.weight' of operator 'stem'" in outcome.refused
 
 
-def test_nothing_accurate_keeps_the_most_accurate_plan_and_measures_it(tried):
+def test_of_plans_beyond_the_tolerance_the_most_accurate_that_is_faster_is_kept(tried):
     scores = {"static minmax": 0.8, "static mse": 0.9, "static percentile": 0.7, "dynamic": 0.6}
-    outcome, calls = tried(scores, {"static mse": 0.9})
+    outcome, calls = tried(scores, {"static mse": 0.9, "static minmax": 1.5})
+    assert outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED
+    assert outcome.best.candidate.name == "static minmax"
+    assert outcome.keeps_int8
+    assert calls[-2:] == ["measuring static mse", "measuring static minmax"]
+    assert [row["throughput"] is not None for row in outcome.trials] == [True, True, False, False]
+
+
+def test_beyond_the_tolerance_and_not_faster_the_float_model_is_kept(tried):
+    scores = {"static minmax": 0.8, "static mse": 0.9, "static percentile": 0.7, "dynamic": 0.6}
+    outcome, _ = tried(scores, dict.fromkeys(scores, 0.9))
     assert outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED
     assert outcome.best.candidate.name == "static mse"
-    assert calls[-1] == "measuring static mse"
-    assert outcome.best.throughput is not None
-    assert [row["throughput"] is not None for row in outcome.trials] == [False, True, False, False]
+    assert not outcome.keeps_int8
+    assert all(row["throughput"] is not None for row in outcome.trials)
+    reason = explain_outcome(QuantizeJob(), None, outcome)
+    assert "none was measured faster (static mse: 0.90x, 0.90 to 0.90)" in reason
+    assert reason.endswith("the float model was kept")
 
 
 def test_a_score_that_is_nan_is_the_worst(tried):

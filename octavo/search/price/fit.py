@@ -23,6 +23,7 @@ from octavo.search.price.features import (
     features,
     group_feature,
     is_border,
+    pattern_key,
 )
 from octavo.search.price.prices import Prices
 from octavo.search.price.profiles import PlanProfile
@@ -93,13 +94,14 @@ def _left_out(
 
 def _fit(graph: Graph, profiles: Sequence[PlanProfile], known: Mapping[str, float]) -> Prices:
     equations = [one for profile in profiles for one in _equations(graph, profile)]
+    patterns = {pattern_key(group) for group in graph.groups}
+    equations += [
+        _Equation({name: 1.0}, seconds, _error(seconds, KNOWN))
+        for name, seconds in known.items()
+        if is_border(name) or name.split(" ")[0] in patterns
+    ]
     names = tuple(dict.fromkeys(name for one in equations for name in one.amounts))
     places = {name: place for place, name in enumerate(names)}
-    equations += [
-        _Equation({name: 1.0}, known[name], _error(known[name], KNOWN))
-        for name in names
-        if name in known
-    ]
     matrix, target = _system(equations, places)
     solved = _solve(matrix, target, *_pooled(names, equations))
     seconds = solved[: len(names)]

@@ -21,6 +21,9 @@ from octavo.search.price.features import (
     pattern_key,
 )
 
+GUESS = 0.3
+"""The relative error of a price that was taken from kin, since it was never seen."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -95,9 +98,12 @@ class Prices:
 
     def predict(self, graph: Graph, plan: Plan) -> Cost:
         """Return what a plan takes."""
-        seconds = self.of(RUN)
+        seconds, guessed = self.of(RUN), 0.0
         for group in graph.groups:
-            seconds += self.group(group, plan.format(group.id))
+            chosen = plan.format(group.id)
+            seconds += self.group(group, chosen)
+            if group_feature(group, chosen) not in self.index:
+                guessed += GUESS * self.group(group, chosen)
         for name, amount in border_features(graph, plan).items():
             seconds += amount * self.border(name)
         amounts = np.zeros(len(self.names))
@@ -105,5 +111,5 @@ class Prices:
             if (place := self.index.get(name)) is not None:
                 amounts[place] = amount
         variance = float(amounts @ self.covariance @ amounts)
-        error = math.hypot(math.sqrt(max(variance, 0.0)), self.model_error * seconds)
+        error = math.hypot(math.sqrt(max(variance, 0.0)), self.model_error * seconds, guessed)
         return Cost(seconds, error)
