@@ -133,9 +133,12 @@ def keep_apart(writer: Writer) -> None:
     """Keep what is around a value from being moved across it, by a maximum of it and the least.
 
     OpenVINO 2026.4 moves a dequantization behind a Pad and leaves the number that is padded with as
-    it was. It moves a quantizer before a Concat, and crashes where another one is right behind.
+    it was. It moves a quantizer before a Concat, and crashes where another one is right behind. It
+    moves what dequantizes the columns of a product behind a pool, which has fewer, and does not
+    compile.
     """
-    for node in [node for node in writer.graph if pads_wrongly(node) or quantizes_again(node)]:
+    apart = (pads_wrongly, quantizes_again, pools_columns)
+    for node in [node for node in writer.graph if any(is_wrong(node) for is_wrong in apart)]:
         least = writer.constant("least", LEAST)
         kept = writer.node("Max", [node.inputs[0], least], f"{node.name}.kept", FLOAT)
         kept.shape = node.inputs[0].shape
@@ -156,6 +159,21 @@ def pads_wrongly(node: ir.Node) -> bool:
     if padded == float(ALMOST_NOTHING):  # of `pad_before_averaging`
         return False
     return padded != 0 or not _is_dequantized(node.inputs[0])
+
+
+def pools_columns(node: ir.Node) -> bool:
+    """Return whether a node pools, in float, what a quantized matrix product makes."""
+    if node.op_type not in ("MaxPool", "AveragePool") or node.domain or _is_kept(node):
+        return False
+    value = node.inputs[0]
+    while (made := value.producer() if value is not None else None) is not None:
+        if made.op_type in ("MatMul", "Gemm"):
+            return any(_is_dequantized(one) for one in made.inputs[:2])
+        constant = [one is None or one.const_value is not None for one in made.inputs[1:]]
+        if made.domain or made.op_type not in WITH_COLUMNS or not all(constant):
+            return False
+        value = made.inputs[0]
+    return False
 
 
 def quantizes_again(node: ir.Node) -> bool:
@@ -191,5 +209,10 @@ def _is_kept(node: ir.Node) -> bool:
 
 PASSING = frozenset({"QuantizeLinear", "DequantizeLinear", "Identity"})
 MOVES = TIED - {"MaxPool"}
-QUANTIZED = (steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again)
+WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
+"""What a dequantization of columns is moved across, beside pools."""
+
+QUANTIZED = (
+    steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again, pools_columns,
+)  # fmt: skip
 """What is wrong only in quantized models."""

@@ -155,6 +155,25 @@ def test_only_the_mended_model_compiles_that_pads_by_a_negative_number(monkeypat
         run_unmended(unmended(case), case.batch, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    "pool, scaled", [("MaxPool", False), ("AveragePool", False), ("AveragePool", True)]
+)
+def test_only_the_mended_model_compiles_that_pools_the_columns_of_a_product(
+    pool, scaled, monkeypatch
+):
+    b = Builder()
+    x = b.node("MatMul", ["image", b.random("w", 1, 8, 3, scale=0.3)], "product")
+    x = b.node("Mul", [x, b.random("factor", 3)], "scaled") if scaled else x
+    y = b.node(pool, [x], "op", kernel_shape=[1, 2], strides=[1, 1])
+    kept = ("op", "scaled") if scaled else ("op",)
+    case = int8_case(b.ending(y, image=["batch", 3, 8, 8]), images(), *kept)
+
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
+    assert case.audit["product"].executed == "int8"
+    with pytest.raises(ModelError, match="PoolTransformation"):
+        run_unmended(unmended(case), case.batch, monkeypatch)
+
+
 @pytest.mark.parametrize("name", WRONGLY_COMPUTED)
 def test_a_mend_keeps_what_a_model_computes(name):
     """ONNX Runtime runs both forms of the INT8 model as they are written."""
