@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -20,12 +21,13 @@ from octavo.errors import OctavoError
 from octavo.graph import Group
 from octavo.plan import FP32, Format, Plan, Recipe
 from octavo.search.price.features import (
+    Action,
+    Side,
     asks_integers,
     border,
     makes_integers,
     millions,
     side,
-    sides,
 )
 from octavo.search.price.prices import Prices
 from octavo.search.space import Space
@@ -35,6 +37,9 @@ GAP = 0.002
 of."""
 
 LIMIT = 20.0
+
+Row: TypeAlias = tuple[dict[int, float], float, float]
+"""Coefficients by variable, and the least and the most that their sum may be."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class _Program:
 
     costs: list[float] = field(default_factory=list)
     integral: list[int] = field(default_factory=list)
-    rows: list[tuple[dict[int, float], float, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def variable(self, cost: float, *, integral: bool) -> int:
         self.costs.append(cost)
@@ -68,7 +73,7 @@ class _Program:
     def constrain(self, amounts: dict[int, float], low: float, high: float) -> None:
         self.rows.append((amounts, low, high))
 
-    def solve(self, extra: tuple[dict[int, float], float, float] | None = None) -> FloatArray:
+    def solve(self, extra: Row | None = None) -> FloatArray:
         """Return the best values.
 
         Raises:
@@ -132,34 +137,71 @@ class Solver:
         self._places[group.id] = places
 
     def _borders(self, tensor: str) -> None:
-        """Add the cost of the borders that a tensor crosses, in milliseconds."""
+        """Add the cost of the borders that a tensor crosses."""
         graph = self._space.graph
         producer, readers = graph.producer.get(tensor), graph.consumers.get(tensor, ())
         made, amount = side(producer), millions(graph, tensor)
         making = self._making(producer, tensor)
-        asking = [self._asking(reader, tensor) for reader in readers]
-        if any(asking):
-            asked = [reader for reader, one in zip(readers, asking, strict=True) if one]
-            price = self._prices.border(border("quantize", made, sides(asked)))
-            paid = self._program.variable(1e3 * amount * price, integral=False)
-            for one in filter(None, asking):  # paid >= asks - makes
-                self._at_least(paid, one, making)
-        if not making:
-            return
-        for reader, one in zip(readers, asking, strict=True):
-            price = self._prices.border(border("dequantize", made, side(reader)))
-            paid = self._program.variable(1e3 * amount * price, integral=False)
-            self._at_least(paid, making, one)  # paid >= makes - asks
-        if tensor in graph.outputs:
-            price = self._prices.border(border("dequantize", made, "flat"))
-            paid = self._program.variable(1e3 * amount * price, integral=False)
-            self._at_least(paid, making, [])
+        asking = {reader.id: self._asking(reader, tensor) for reader in readers}
+        self._quantizers(readers, asking, making, made, amount)
+        for reader in readers:
+            asks = asking[reader.id]
+            if making:  # paid >= makes - asks
+                paid = self._pay("dequantize", made, side(reader), amount)
+                self._at_least(paid, making, asks)
+            if producer is not None and side(reader) != made:
+                self._reorders(making, asks, made, side(reader), amount)
+        if making and tensor in graph.outputs:
+            self._at_least(self._pay("dequantize", made, "flat", amount), making, [])
 
-    def _at_least(self, paid: int, more: Sequence[int], less: Sequence[int]) -> None:
+    def _quantizers(
+        self,
+        readers: Sequence[Group],
+        asking: Mapping[str, Sequence[int]],
+        making: Sequence[int],
+        made: Side,
+        amount: float,
+    ) -> None:
+        """Add the cost of a quantizer, shared by all readers; it is spatial if one of them is."""
+        spatial = [asking[one.id] for one in readers if side(one) == "spatial" and asking[one.id]]
+        flat = [asking[one.id] for one in readers if side(one) == "flat" and asking[one.id]]
+        if spatial:
+            paid = self._pay("quantize", made, "spatial", amount)
+            for asks in spatial:  # paid >= asks - makes
+                self._at_least(paid, asks, making)
+        if flat:
+            paid = self._pay("quantize", made, "flat", amount)
+            others = [place for asks in spatial for place in asks]
+            for asks in flat:
+                self._at_least(paid, asks, [*making, *others])
+
+    def _reorders(
+        self, making: Sequence[int], asking: Sequence[int], made: Side, read: Side, amount: float
+    ) -> None:
+        """Add the cost of the same numbers in another layout: floats to floats, integers to those.
+
+        It is the same for all plans where nothing makes integers and nothing asks for them.
+        """
+        if making or asking:  # paid >= 1 - makes - asks
+            paid = self._pay("reorder", made, read, amount)
+            self._at_least(paid, [], [*making, *asking], constant=1.0)
+        if making and asking:  # paid >= makes + asks - 1
+            paid = self._pay("reorder-int8", made, read, amount)
+            self._at_least(paid, [*making, *asking], [], constant=-1.0)
+
+    def _pay(self, action: Action, made: Side, read: Side, amount: float) -> int:
+        """Return a new variable: whether a border is crossed, at its cost in milliseconds."""
+        price = self._prices.border(border(action, made, read))
+        return self._program.variable(1e3 * amount * price, integral=False)
+
+    def _at_least(
+        self, paid: int, more: Sequence[int], less: Sequence[int], constant: float = 0.0
+    ) -> None:
+        """Demand paid >= sum of more - sum of less + constant."""
         amounts = {paid: 1.0} | dict.fromkeys(more, -1.0)
         for place in less:
             amounts[place] = amounts.get(place, 0.0) + 1.0
-        self._program.constrain(amounts, 0.0, np.inf)
+        self._program.constrain(amounts, constant, np.inf)
 
     def _making(self, producer: Group | None, tensor: str) -> list[int]:
         places = self._places.get(producer.id, {}) if producer else {}
@@ -168,6 +210,16 @@ class Solver:
     def _asking(self, reader: Group, tensor: str) -> list[int]:
         places = self._places.get(reader.id, {})
         return [v for one, v in places.items() if asks_integers(reader, one, tensor)]
+
+    def _within(self, budget: float) -> Row | None:
+        """Return the row that keeps errors within a budget, of which every coefficient is a share.
+
+        A format that is over the budget by itself counts as twice the budget: the solver's
+        tolerance is one for all coefficients, and an error of 1e6 would hide those that matter.
+        """
+        errors = self._errors()
+        shares = {p: e / budget if 2 * budget > e else 2.0 for p, e in errors.items()}
+        return (shares, 0.0, 1.0) if shares else None
 
     def _errors(self) -> dict[int, float]:
         return {
@@ -182,6 +234,17 @@ class Solver:
         """The most error that any plan has."""
         return sum(max(errors.values(), default=0.0) for errors in self._sensitivity.values())
 
+    @property
+    def _least_error(self) -> float:
+        """The least error that any plan has: more than 0 where groups have to be quantized."""
+        exact = self._space.plan(
+            {
+                name: min(places, key=lambda one: self._sensitivity.get(name, {}).get(one, 0.0))
+                for name, places in self._places.items()
+            }
+        )
+        return self.error(exact)
+
     def solve(self, budget: float | None = None) -> Solution:
         """Return the fastest plan within a budget.
 
@@ -191,12 +254,7 @@ class Solver:
         Raises:
             OctavoError: no plan is within the budget.
         """
-        errors = self._errors()
-        scale = max(errors.values(), default=1.0)
-        limit = None
-        if budget is not None and errors:
-            limit = ({p: e / scale for p, e in errors.items()}, 0.0, max(budget, 0.0) / scale)
-        values = self._program.solve(limit)
+        values = self._program.solve(None if budget is None else self._within(max(budget, 0.0)))
         formats = {
             name: next((one for one, place in places.items() if values[place] > 0.5), FP32)
             for name, places in self._places.items()
@@ -226,7 +284,8 @@ class Solver:
         least = min((e for e in self._errors().values()), default=0.0)
         if fastest.error <= 0 or least <= 0 or points < 2:
             return
-        for budget in np.geomspace(fastest.error, min(least, fastest.error), points)[1:]:
+        least = max(min(least, fastest.error), self._least_error)
+        for budget in np.geomspace(fastest.error, least, points)[1:]:
             yield self.solve(float(budget))
 
 
