@@ -56,7 +56,7 @@ class Probe:
         Raises:
             OctavoError: it cannot be built.
         """
-        if not self._signals:
+        if not self._outputs:
             self._remember()
         if not plan.formats:
             return 0.0
@@ -64,7 +64,7 @@ class Probe:
 
     def model_error(self, built: Model) -> float:
         """Return the error of a model that was built already."""
-        if not self._signals:
+        if not self._outputs:
             self._remember()
         self.plans += 1
         noise = dict.fromkeys(self._signals, 0.0)
@@ -75,7 +75,9 @@ class Probe:
         except NonFiniteError:
             return WORST
         shares = [self._share(name, energy) for name, energy in noise.items()]
-        return min(float(np.mean(shares)), WORST) if shares else 0.0
+        if max(shares, default=0.0) >= WORST:
+            return WORST
+        return float(np.mean(shares)) if shares else 0.0
 
     def _share(self, name: str, noise: float) -> float:
         signal = self._signals[name]
@@ -100,9 +102,9 @@ def _energy(values: Array, expected: Array) -> float:
     """Return the sum of squared differences, infinite where the shapes differ."""
     if values.shape != expected.shape:
         return np.inf
-    difference = values.astype(np.float64) - expected
     finite = np.isfinite(expected)  # a mask of infinities is no signal
-    return float(np.sum(np.square(difference[finite])))
+    difference = values[finite].astype(np.float64) - expected[finite]
+    return float(np.sum(np.square(difference)))
 
 
 def _signal(parts: Sequence[Array]) -> float:
