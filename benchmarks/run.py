@@ -10,6 +10,7 @@ BENCHMARKS = (
     "benchmarks.calibration",
     "benchmarks.onnx_speed",
     "benchmarks.openvino_speed",
+    "benchmarks.pricing",
     "benchmarks.recovery",
     "benchmarks.proving",
 )

@@ -15,7 +15,7 @@ from octavo.search.initial import initial_plan, wanted_tensors
 from octavo.search.price import pricing
 from octavo.search.price.cache import open_cache
 from octavo.search.price.features import RUN, group_feature, is_border
-from octavo.search.price.fit import known_prices
+from octavo.search.price.fit import LEAST_MODEL_ERROR, known_prices
 from octavo.search.price.plans import plan_features, random_plan
 from octavo.search.price.pricing import FEW, MIXED, price
 from octavo.search.price.profiles import PlanProfile, Profiler
@@ -173,9 +173,9 @@ def test_real_plans_are_priced_and_the_next_run_starts_from_what_was_kept(
     for group in space.graph.groups:
         if group.macs:
             assert prices.of(group_feature(group, FP32)) > 0
-    float_cost = prices.predict(space.graph, Plan())
-    assert float_cost.seconds == pytest.approx(prices.float_seconds, rel=0.5)
-    assert float_cost.error > 0
+    cost = prices.predict(space.graph, Plan())
+    assert cost.seconds > 0
+    assert cost.error >= LEAST_MODEL_ERROR * cost.seconds
 
     cache = open_cache(backend.name, backend.versions(), profiler.target, tmp_path)
     cache.store(known_prices(prices))
