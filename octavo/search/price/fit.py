@@ -103,9 +103,10 @@ def _fit(graph: Graph, profiles: Sequence[PlanProfile], known: Mapping[str, floa
     names = tuple(dict.fromkeys(name for one in equations for name in one.amounts))
     places = {name: place for place, name in enumerate(names)}
     matrix, target = _system(equations, places)
-    solved = _solve(matrix, target, *_pooled(names, equations))
+    pooled, zeros = _pooled(names, equations)
+    solved = _solve(matrix, target, pooled, zeros)
     seconds = solved[: len(names)]
-    return Prices(names, seconds, _covariance(matrix, target, seconds), 0.0)
+    return Prices(names, seconds, _covariance(matrix, target, pooled, solved), 0.0)
 
 
 def _equations(graph: Graph, profile: PlanProfile) -> Iterator[_Equation]:
@@ -170,15 +171,26 @@ def _solve(
     return seconds
 
 
-def _covariance(matrix: FloatArray, target: FloatArray, seconds: FloatArray) -> FloatArray:
-    """Return the covariance of the prices, those at zero taken as known."""
-    free = seconds > 0
-    used = matrix[:, free]
-    residual = float(np.mean(np.square(matrix @ seconds - target)))
-    covariance = np.zeros((len(seconds), len(seconds)))
+def _covariance(
+    matrix: FloatArray, target: FloatArray, pooled: FloatArray, solved: FloatArray
+) -> FloatArray:
+    """Return the covariance of the prices, those at zero taken as known.
+
+    The equations of the pool count: what plans cannot tell apart is as sure as they make it.
+    """
+    count = len(solved) - 1
+    free = solved > 0
+    wide = np.hstack([matrix, np.zeros((len(matrix), 1))])
+    used = np.vstack([wide, pooled])[:, free]
+    scale = np.linalg.norm(used, axis=0)
+    scale[scale == 0] = 1.0
+    used = used / scale
+    residual = float(np.mean(np.square(matrix @ solved[:count] - target)))
+    covariance = np.zeros((count + 1, count + 1))
     inverse = np.linalg.pinv(used.T @ used, hermitian=True) * max(residual, 1.0)
-    covariance[np.ix_(free, free)] = inverse
-    return covariance
+    covariance[np.ix_(free, free)] = inverse / np.outer(scale, scale)
+    found: FloatArray = covariance[:count, :count]
+    return found
 
 
 def known_prices(prices: Prices) -> dict[str, float]:

@@ -13,7 +13,7 @@ from octavo.search.price.features import is_border
 from octavo.search.price.fit import fit
 from octavo.search.price.plans import next_plan, plan_features, wanted_features
 from octavo.search.price.prices import Prices
-from octavo.search.price.profiles import PlanProfile, Profiler
+from octavo.search.price.profiles import PlanProfile, Profiler, levelled
 from octavo.search.space import Space
 
 MIXED = 10
@@ -64,6 +64,7 @@ def price(
         plan = next_plan(space, rng, seen)
         _add(profiler, plan, profiles, report)
         seen |= plan_features(space, plan)
+    profiles = levelled(profiles)
     return fit(space.graph, profiles, known), profiles
 
 

@@ -7,7 +7,7 @@ import pytest
 from octavo.backends.base import KernelTime
 from octavo.plan import U8, Format, Plan
 from octavo.search.price import profiles
-from octavo.search.price.profiles import Profiler
+from octavo.search.price.profiles import PlanProfile, Profiler, levelled
 
 PLAN = Plan({"a": Format("int8", None, (U8,), (U8,))})
 KERNELS = (
@@ -74,22 +74,32 @@ def test_a_plan_takes_what_its_median_call_takes(monkeypatch):
     assert made.profile(Plan()).seconds == pytest.approx(8e-3)
 
 
-def test_a_machine_that_becomes_slower_does_not_make_later_plans_look_worse(monkeypatch):
-    """It takes a tenth longer for each second that has passed; both plans are equally fast."""
+@pytest.mark.parametrize("slower", [0.1, -0.05])
+def test_a_machine_that_changes_on_the_way_does_not_make_later_plans_look_worse(
+    monkeypatch, slower
+):
+    """It takes another share of a call for each second that has passed; a plan takes half."""
 
     def seconds(model, count, now):
-        return {"float": 8e-3, "int8": 4e-3}[model] * (1 + 0.1 * now)
+        return {"float": 8e-3, "int8": 4e-3}[model] * (1 + slower * now)
 
     made, world = profiler(monkeypatch, seconds)
-    made.profile(Plan())
-    first = made.profile(PLAN).seconds
-    for _ in range(10):
-        last = made.profile(PLAN).seconds
+    raw = [made.profile(Plan()), *(made.profile(PLAN) for _ in range(10))]
     assert world.now > 5
-    float_now = seconds("float", 0, world.now)
-    assert last / first < 1.3
-    assert float_now / 8e-3 > 1.5
-    assert last == pytest.approx(0.5 * float(profiles.np.median(made._float_seconds)), rel=0.02)
+    assert abs(raw[-1].seconds / raw[1].seconds - 1) > 0.2
+    first, *others = levelled(raw)
+    assert [one.seconds for one in others] == pytest.approx([first.seconds / 2] * 10, rel=0.02)
+    usual = sorted(one.float_seconds for one in raw)[len(raw) // 2]
+    assert first.seconds == pytest.approx(usual, rel=0.02)
+    assert made.time("int8") == pytest.approx(usual / 2, rel=0.05)
+
+
+def test_kernels_are_levelled_with_the_time_of_their_plan():
+    fast = PlanProfile(PLAN, 2.0, {"a": 1.0}, 0.5, float_seconds=4.0)
+    slow = PlanProfile(PLAN, 6.0, {"a": 3.0}, 1.5, float_seconds=12.0)
+    unknown = PlanProfile(PLAN, 7.0, {"a": 1.0}, 0.5)
+    usual = PlanProfile(PLAN, 4.0, {"a": 2.0}, 1.0, float_seconds=8.0)
+    assert levelled([fast, usual, slow, unknown]) == [usual, usual, usual, unknown]
 
 
 def test_a_slow_model_runs_no_more_than_it_has_to(monkeypatch):
