@@ -1,0 +1,22 @@
+"""Other searches than `solve`, for those who ask: one evaluation after another.
+
+Optuna is imported when one of its samplers runs, not when this package is.
+"""
+
+from octavo.search.strategies.base import Budget, History, Judge, Judged, Step, Strategy
+from octavo.search.strategies.registry import STRATEGIES, strategy
+from octavo.search.strategies.remember import remembered
+from octavo.search.strategies.space import Space
+
+__all__ = [
+    "STRATEGIES",
+    "Budget",
+    "History",
+    "Judge",
+    "Judged",
+    "Space",
+    "Step",
+    "Strategy",
+    "remembered",
+    "strategy",
+]

@@ -1,0 +1,129 @@
+"""What strategies share: how a plan is judged, what may be spent, and what was found."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from octavo.plan import Plan
+from octavo.search.strategies.space import Space
+from octavo.search.study.records import plan_key
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a plan is worth.
+
+    Attributes:
+        loss_over_tolerance: the accuracy it loses, 1 being all that may be lost; infinite where it
+            cannot be built or run.
+        seconds: of one forward, measured or predicted; None where it is not known.
+        within: whether it is within the tolerance.
+    """
+
+    loss_over_tolerance: float
+    seconds: float | None
+    within: bool
+
+
+FAILED = Judged(math.inf, None, False)
+Judge: TypeAlias = Callable[[Plan], Judged]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop, looked at between two evaluations; none is interrupted.
+
+    Attributes:
+        max_evaluations: plans that are judged, those of a resumed study included.
+        timeout: seconds; None for no limit.
+        clock: tells the time in seconds.
+    """
+
+    max_evaluations: int = 100
+    timeout: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Step:
+    """One plan that was judged.
+
+    Attributes:
+        name: what led to it.
+        choice: the format of each group that is decided on.
+        plan: the plan.
+        judged: what it is worth.
+        cost: `judged.seconds`, or the share of the work in float where they are not known.
+    """
+
+    name: str
+    choice: Mapping[str, str]
+    plan: Plan
+    judged: Judged
+    cost: float
+
+
+@dataclass
+class History:
+    """What a strategy judged, in order; it asks the judge once for equal plans.
+
+    Attributes:
+        space: the plans that can be proposed.
+        judge: judges a plan.
+        budget: when to stop.
+        steps: the plans that were judged, each once.
+    """
+
+    space: Space
+    judge: Judge
+    budget: Budget
+    steps: list[Step] = field(default_factory=list)
+    _known: dict[str, Step] = field(default_factory=dict)
+    _started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._started = self.budget.clock()
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget allows no further evaluation."""
+        late = self.budget.timeout is not None and (
+            self.budget.clock() - self._started >= self.budget.timeout
+        )
+        return late or len(self.steps) >= self.budget.max_evaluations
+
+    @property
+    def best(self) -> Step | None:
+        """The fastest plan within the tolerance, else the one that loses least."""
+        within = [step for step in self.steps if step.judged.within]
+        if not within:
+            return min(self.steps, key=lambda one: one.judged.loss_over_tolerance, default=None)
+        timed = all(step.judged.seconds is not None for step in within)
+        share = self.space.float_share
+        return min(within, key=lambda one: one.cost if timed else share(one.choice))
+
+    def try_out(self, name: str, choice: Mapping[str, str]) -> Step | None:
+        """Judge a choice, or return what is known of its plan; None where the budget is spent."""
+        plan = self.space.plan(choice)
+        known = self._known.get(plan_key(plan))
+        if known is not None or self.spent:
+            return known
+        judged = self.judge(plan)
+        seconds = judged.seconds
+        cost = self.space.float_share(choice) if seconds is None else seconds
+        step = Step(name, dict(choice), plan, judged, cost)
+        self.steps.append(step)
+        self._known[plan_key(plan)] = step
+        return step
+
+
+class Strategy(Protocol):
+    """A way to search a space."""
+
+    def run(self, space: Space, judge: Judge, budget: Budget) -> History:
+        """Search until a goal of its own or the budget is reached."""
+        ...
