@@ -104,10 +104,10 @@ def test_runs_killed_at_random_moments_lose_nothing_that_was_finished(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["folder", "sqlite"])
-def test_many_kills(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "rounds"), [("folder", 60), ("sqlite", 20)])
+def test_many_kills(tmp_path, kind, rounds):
     place = tmp_path if kind == "folder" else f"sqlite:///{tmp_path}/study.db"
-    kill_often(place, rounds=60, count=64, seed=1)
+    kill_often(place, rounds=rounds, count=64, seed=1)
 
 
 def kill_often(place, rounds, count, seed):
