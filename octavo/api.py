@@ -108,10 +108,12 @@ def benchmark(
 
     Args:
         model: an artifact folder or an FP32 model.
-        baseline: another form of the same model, as a rule FP32; the ratio is `model` over it.
+        baseline: another form of the same model, as a rule FP32; the ratio is `model` over it. A
+            source that its runtime runs in a shorter float by default is measured in that and in
+            FP32, as `quantize` does: FP32 is in `others`.
         threads: threads of the one instance; None uses what an artifact was made for, else 1.
         batch_size: samples of one call, unless the model's is fixed.
-        seconds: the time for measuring.
+        seconds: the time for measuring, that for each form of the baseline.
         data: where the inputs come from; None draws random ones.
         shapes: sizes of random inputs by name, the batch first; needed where dimensions are free.
         seed: of random inputs and of the confidence interval.

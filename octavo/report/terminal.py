@@ -85,18 +85,22 @@ def _over(measured: Row, *, alone: bool) -> str:
 def benchmark_table(result: Row) -> Table:
     """Return the table of `octavo benchmark`."""
     table = _table("model", "samples/s", "p50 ms", "p99 ms", "")
-    models = [result["model"]] if "model" in result else [result["baseline"], result["candidate"]]
-    for model in models:
-        latency = model["latency_ms"]
-        table.add_row(
-            model["label"],
-            f"{model['throughput']:.1f}",
-            f"{latency['p50']:.3f}",
-            f"{latency['p99']:.3f}",
-            _ratio(result) if model is models[-1] else "",
-        )
-    for reason in result["noise"]["reasons"]:
-        table.add_row("warning", "", "", "", reason)
+    runs = [result, *result.get("baselines", {}).values()]
+    for run in runs:
+        models = [run["model"]] if "model" in run else [run["baseline"], run["candidate"]]
+        for model in models:
+            latency = model["latency_ms"]
+            table.add_row(
+                model["label"],
+                f"{model['throughput']:.1f}",
+                f"{latency['p50']:.3f}",
+                f"{latency['p99']:.3f}",
+                _ratio(run) if model is models[-1] else "",
+            )
+    for run in runs:
+        against = f"against {run['baseline']['label']}: " if len(runs) > 1 else ""
+        for reason in run["noise"]["reasons"]:
+            table.add_row("warning", "", "", "", f"{against}{reason}")
     return table
 
 

@@ -15,8 +15,12 @@ from octavo.model import TensorSpec
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, sized
 from octavo.workflow.drawn import draw
+from octavo.workflow.measure import float_forms
 from octavo.workflow.opened import Opened, names_artifact, open_any
 from octavo.workflow.reporter import Reporter
+
+PLAIN = "FP32"
+"""What a float form without a label of its own runs in."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,16 @@ class Benchmark:
 
     Attributes:
         measured: one model, or two in turns.
+        others: the same in turns with the further float forms of the baseline, by name.
     """
 
     measured: SingleResult | PairResult
+    others: Mapping[str, PairResult] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `octavo benchmark --json` prints."""
-        return self.measured.to_json()
+        others = {name: pair.to_json() for name, pair in self.others.items()}
+        return {**self.measured.to_json(), **({"baselines": others} if others else {})}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class BenchmarkOptions:
     Attributes:
         threads: threads of the one instance; None uses what the artifact was made for, else 1.
         batch_size: samples of one call, unless the model's is fixed.
-        seconds: the time for measuring.
+        seconds: the time for measuring, that for each form of the baseline.
         data: where the inputs come from; None draws random ones.
         seed: of random inputs and of the bootstrap.
         trust: accept files that can run code of their own.
@@ -71,24 +78,55 @@ def run_benchmark(
     other = None if baseline is None else _open_baseline(baseline, model, options)
     if other is not None:
         _check_same_inputs(model, other)
-        model, other = _told_apart(model, other)
     batch = _batch(model.model.inputs, options)
     target = Target(threads=_threads(options, model, other))
-    with (
-        tempfile.TemporaryDirectory(prefix="octavo-") as place,
-        reporter.track(f"measuring for {options.seconds:g} s", None),
-    ):
-        reference = model.reference(Path(place) / "model", options.trust)
+    notes = _runtimes(model, other)
+    model = _labelled(model, notes[0], _precision(model, target))
+    with tempfile.TemporaryDirectory(prefix="octavo-") as place:
+        candidate = model.reference(Path(place) / "model", options.trust)
         if other is None:
-            single = measure_single(
-                reference, batch, target, seconds=options.seconds, seed=options.seed
-            )
+            with reporter.track(f"measuring for {options.seconds:g} s", None):
+                single = measure_single(
+                    candidate, batch, target, seconds=options.seconds, seed=options.seed
+                )
             return Benchmark(single)
-        against = other.reference(Path(place) / "baseline", options.trust)
-        pair = measure_pair(
-            against, reference, batch, target, seconds=options.seconds, seed=options.seed
+        pairs = {}
+        forms = _forms(other, notes[1], target)
+        for name, form in forms.items():
+            against = form.reference(Path(place) / f"baseline-{name}", options.trust)
+            over = f"against {form.label} " if len(forms) > 1 else ""
+            with reporter.track(f"measuring {over}for {options.seconds:g} s", None):
+                pairs[name] = measure_pair(
+                    against, candidate, batch, target, seconds=options.seconds, seed=options.seed
+                )
+        return Benchmark(pairs.pop("default"), pairs)
+
+
+def _forms(baseline: Opened, note: str, target: Target) -> dict[str, Opened]:
+    """Return what a model is measured against, `default` first: an artifact is there as it is.
+
+    Of a source these are the forms that `octavo quantize` measures against.
+    """
+    if baseline.artifact is not None:
+        return {"default": _labelled(baseline, note)}
+    forms = float_forms(baseline.backend, baseline.model, target)
+    return {
+        name: _labelled(
+            replace(baseline, model=form), note, (form.label or PLAIN) if len(forms) > 1 else ""
         )
-        return Benchmark(pair)
+        for name, form in forms.items()
+    }
+
+
+def _precision(model: Opened, target: Target) -> str:
+    """Return what a source runs in, where its runtime could run it in another precision too."""
+    several = len(float_forms(model.backend, model.model, target)) > 1
+    return PLAIN if model.artifact is None and several else ""
+
+
+def _labelled(opened: Opened, *notes: str) -> Opened:
+    known = ", ".join(note for note in notes if note)
+    return replace(opened, label=f"{opened.label} ({known})") if known else opened
 
 
 def _open_baseline(baseline: object, model: Opened, options: BenchmarkOptions) -> Opened:
@@ -98,15 +136,11 @@ def _open_baseline(baseline: object, model: Opened, options: BenchmarkOptions) -
     return open_any(baseline, trust=options.trust, runtime=runtime)
 
 
-def _told_apart(model: Opened, baseline: Opened) -> tuple[Opened, Opened]:
-    """Return both, their runtimes in their labels where those differ."""
-    names = [one.backend.name for one in (model, baseline)]
-    if len(set(names)) < len(names):
-        return model, baseline
-    return (
-        replace(model, label=f"{model.label} ({names[0]})"),
-        replace(baseline, label=f"{baseline.label} ({names[1]})"),
-    )
+def _runtimes(model: Opened, baseline: Opened | None) -> tuple[str, str]:
+    """Return the runtimes of both, where those differ."""
+    if baseline is None or model.backend.name == baseline.backend.name:
+        return "", ""
+    return model.backend.name, baseline.backend.name
 
 
 def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from octavo.backends.base import Backend
 from octavo.bench import ModelRef, PairResult, measure_pair
 from octavo.model import Model
+from octavo.target import Target
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting
 
@@ -82,11 +84,14 @@ class Throughput:
         }
 
 
+def float_forms(backend: Backend, model: Model, target: Target) -> dict[str, Model]:
+    """Return what INT8 is compared with: every float form of the model, `default` first."""
+    return {"default": model} | dict(backend.baselines(model, target))
+
+
 def save_baselines(setting: Setting, place: Path, trust: bool) -> dict[str, ModelRef]:
     """Save every FP32 form of the model below `place`, `default` first."""
-    forms = {"default": setting.model} | dict(
-        setting.backend.baselines(setting.model, setting.target)
-    )
+    forms = float_forms(setting.backend, setting.model, setting.target)
     plain = "the given model, quantized already" if setting.graph.quantized else "FP32"
     return {
         name: save_model(setting, model, place / f"fp32-{name}", model.label or plain, trust)

@@ -10,6 +10,7 @@ import octavo as package
 from octavo.artifact import open_artifact
 from octavo.backends.registry import ENTRIES, get_backend
 from octavo.errors import ExitCode
+from octavo.target import Target
 
 pytestmark = pytest.mark.skipif(
     bool(ENTRIES["openvino"].missing), reason="openvino is not installed"
@@ -45,6 +46,22 @@ def test_benchmark_measures_the_two_runtimes_against_each_other(octavo, artifact
     assert code == ExitCode.DONE
     assert report["ratio"] > 0
     assert report["baseline"]["label"].endswith("(onnxruntime)")
+
+
+def test_benchmark_measures_against_what_openvino_runs_a_source_in(octavo, artifact, place):
+    code, out, _ = octavo(
+        "benchmark", artifact[0], "--runtime", "openvino", "--baseline", place / "net.onnx",
+        "--seconds", "0.5", "--json",
+    )  # fmt: skip
+    report = json.loads(out)
+    backend = get_backend("openvino")
+    forms = backend.baselines(backend.load(place / "net.onnx"), Target(threads=1))
+    labels = {report["baseline"]["label"]}
+    labels |= {pair["baseline"]["label"] for pair in report.get("baselines", {}).values()}
+
+    assert code == ExitCode.DONE
+    assert len(labels) == len(forms)
+    assert all(form.label in " ".join(labels) for form in forms.values())
 
 
 def test_an_artifact_is_loaded_in_the_other_runtime(artifact, place):

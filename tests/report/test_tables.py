@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -5,6 +7,7 @@ from octavo.bench import Measurement, PairResult, SingleResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
 from octavo.report.terminal import _percent, benchmark_table, compare_table, quantize_table
+from octavo.workflow.benchmark import Benchmark
 from octavo.workflow.compare import Comparison, Difference
 from octavo.workflow.measure import Throughput
 
@@ -33,6 +36,18 @@ def test_the_benchmark_table_says_what_disturbed_a_pair(noisy):
     assert lines[2].endswith("1.25x (0.70 to 1.63) (noisy)") is noisy
     assert lines[2].endswith("1.25x (0.70 to 1.63)") is not noisy
     assert any(line.startswith("warning") and REASON in line for line in lines) is noisy
+
+
+def test_the_benchmark_table_shows_every_form_of_the_baseline():
+    shorter = replace(pair(False), baseline=replace(SPEED, label="net.onnx (BF16)"))
+    plain = replace(pair(True), baseline=replace(SPEED, label="net.onnx (FP32)"), ratio=2.5)
+    lines = shown(benchmark_table(Benchmark(shorter, {"f32": plain}).to_json()))
+    assert [line.split("  ")[0] for line in lines[1:5]] == [
+        "net.onnx (BF16)", "net.onnx", "net.onnx (FP32)", "net.onnx",
+    ]  # fmt: skip
+    assert lines[2].endswith("1.25x (0.70 to 1.63)")
+    assert lines[4].endswith("2.50x (0.70 to 1.63) (noisy)")
+    assert lines[5].endswith(f"against net.onnx (FP32): {REASON}")
 
 
 @pytest.mark.parametrize("noisy", [True, False])
