@@ -38,6 +38,11 @@ def is_known(shape: ir.Shape | None) -> bool:
     return shape is not None and all(isinstance(size, int) for size in shape)
 
 
+def is_less_than_nothing(shape: ir.Shape | None) -> bool:
+    """Return whether a shape has a negative size: a window was larger than what it slides over."""
+    return shape is not None and any(isinstance(size, int) and size < 0 for size in shape)
+
+
 def _is_small(tensor: ir.TensorProtocol | None) -> bool:
     return tensor is not None and tensor.size <= LARGEST and tensor.dtype != ir.DataType.STRING
 
@@ -91,6 +96,8 @@ class _Propagation:
         for value in node.outputs:
             if str(value.name) in found:
                 _take(value, found[str(value.name)].tensor_type)
+            if is_less_than_nothing(value.shape):
+                value.shape = None
 
 
 def _sizes(node: ir.Node) -> list[Array] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from octavo.backends.onnxruntime.propagate import propagate
+from octavo.backends.onnxruntime.propagate import is_less_than_nothing, propagate
 from octavo.backends.onnxruntime.structure import bodies_of
 
 Shape = tuple[int | None, ...] | None
@@ -23,6 +23,10 @@ SEQUENCES = frozenset(
 
 PASSING = frozenset({"Identity", "If", "Loop", "Scan", "OptionalGetElement"})
 """Operators whose values are what they read, or what their bodies make."""
+
+
+MASKED = "octavo.masked"
+"""A domain that shape inference knows nothing of."""
 
 
 def infer_types(model: ir.Model) -> None:
@@ -69,7 +73,7 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
     for node in bound.graph:
         for output in node.outputs:
             output.shape = None
-    infer_types(bound)
+    _infer_carefully(bound)
     propagate(bound.graph)
     for node in bound.graph:
         if bodies_of(node):
@@ -80,6 +84,35 @@ def infer(model: ir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, i
         for value in (*node.outputs, *node.inputs)
         if value is not None
     }
+
+
+def _infer_carefully(model: ir.Model) -> None:
+    """Infer shapes; those behind a Slice stay unknown where a window finds less than its size.
+
+    Such a window leaves a dimension of less than nothing, and onnx ends the process at a Slice of
+    that (1.23, an assertion of the C++ library).
+    """
+    slices = [node for node in model.graph.all_nodes() if node.op_type == "Slice"]
+    if not slices:
+        infer_types(model)
+        return
+    for node in slices:
+        node.domain = MASKED
+    model.opset_imports[MASKED] = 1
+    infer_types(model)
+    del model.opset_imports[MASKED]
+    lost = [
+        value
+        for node in model.graph.all_nodes()
+        for value in node.outputs
+        if is_less_than_nothing(value.shape)
+    ]
+    for value in lost:
+        value.shape = None
+    for node in slices:
+        node.domain = ""
+    if not lost:
+        infer_types(model)
 
 
 def free_shapes(model: ir.Model) -> dict[str, Shape]:
