@@ -37,8 +37,9 @@ def quantize(
     """Make an INT8 model that keeps the accuracy of an FP32 model and is measured faster.
 
     Plans are built, judged and measured for real, until one is within the tolerance and faster. A
-    run never ends with nothing: where no plan holds, the result is the most accurate INT8 model
-    (`exit_code` 3), or the float model where INT8 is not faster (`exit_code` 4).
+    run never ends with nothing, nor with a slower model: where no plan holds, the result is the
+    most accurate INT8 model that is faster, or the float model where none is (`exit_code` 3 where
+    plans lost too much, else 4).
 
     Args:
         model: a path, or the framework's own object.

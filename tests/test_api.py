@@ -172,6 +172,35 @@ def test_the_direction_of_a_users_score_can_be_turned(model):
     assert result.accuracy["change_relative"] == 1.0
 
 
+def test_a_model_that_is_less_accurate_and_slower_is_never_the_result(model, monkeypatch):
+    def slower(*arguments, **options):
+        fp32, int8 = (
+            Measurement(label, speed, Latency(1, 1, 1), 1, 1.0, (0,))
+            for label, speed in (("FP32", 100.0), ("INT8", 80.0))
+        )
+        return PairResult(fp32, int8, 0.8, (0.75, 0.85), 4, 1.0, 1, 1, Noise(0.0, 0.0, 0.0, None))
+
+    monkeypatch.setattr(measure, "measure_pair", slower)
+    scores = iter([1.0, 0.5])
+    result = octavo.quantize(
+        model, calibration=[images(8, 1)], evaluate=lambda predict: next(scores),
+        approach="static", ranges="minmax", correct="none", **FAST,
+    )  # fmt: skip
+    assert (result.saved, result.exit_code) == ("fp32", ExitCode.TOLERANCE_NOT_REACHED)
+    assert result.reason == (
+        "no plan is within 1% of FP32 and faster: the most accurate of those beyond it (static "
+        "minmax) has score 0.5, FP32 1, and is no faster (0.80x, 0.75 to 0.85), so the float model "
+        "was kept"
+    )
+    report, manifest = result.to_json(), result.manifest
+    assert (report["saved"], manifest.saved, report["groups"]["int8"]) == ("fp32", "fp32", 0)
+    assert (report["accuracy"]["int8"], report["throughput"]["ratio"]) == (0.5, 0.8)
+    assert (dict(manifest.plan.formats), manifest.ranges) == ({}, {})
+    assert {row["executed"] for row in result.groups} == {"fp32"}
+    conv = next(row for row in result.groups if row["kind"] == "conv")
+    assert conv["reason"] == "INT8 loses more than 1%, and INT8 was not measured faster than FP32"
+
+
 def test_a_metric_can_be_a_function(model):
     def mean_output(outputs, labels):
         return outputs["y"].mean(1) + 10

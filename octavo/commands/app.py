@@ -12,8 +12,9 @@ from octavo.commands import inspect, job, measure
 app = typer.Typer(
     name="octavo",
     help="FP32 models in, INT8 models out: proven accurate, measured faster.",
-    epilog="Exit codes: 0 done; 2 bad usage or input; 3 tolerance not reached (the best model is "
-    "saved); 4 INT8 was not faster (the float model is kept); 130 interrupted.",
+    epilog="Exit codes: 0 done; 2 bad usage or input; 3 tolerance not reached (the most accurate "
+    "faster model is saved, or the float one); 4 INT8 was not faster (the float model is kept); "
+    "130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

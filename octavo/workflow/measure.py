@@ -156,8 +156,18 @@ def measure_surely(
     found = measure_against(baselines, candidate, setting, seconds, seed, reporter)
     if not found.unclear:
         return found
-    reporter.say(f"{format_ratio(found.closest)} does not tell which is faster: measuring again")
+    reporter.say(f"{format_closest(found)} does not tell which is faster: measuring again")
     return measure_against(baselines, candidate, setting, PATIENCE * seconds, seed, reporter)
+
+
+def format_closest(throughput: Throughput) -> str:
+    """Return the ratio to the baseline over which INT8 is the least surely faster.
+
+    Where there are several the baseline is named.
+    """
+    closest = throughput.closest
+    over = f" over {closest.baseline.label}" if len(throughput.pairs) > 1 else ""
+    return f"{format_ratio(closest)}{over}"
 
 
 def format_ratio(pair: PairResult) -> str:

@@ -8,7 +8,7 @@ from octavo.errors import ExitCode
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates
-from octavo.workflow.measure import Throughput, format_ratio
+from octavo.workflow.measure import Throughput, format_closest
 from octavo.workflow.search import Outcome
 from octavo.workflow.trial import Trial
 
@@ -29,8 +29,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
         return f"{why}: the float model was kept"
     name = best.candidate.name
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
-        return _beyond(job, best, outcome)
-    if outcome.exit_code == ExitCode.NOT_FASTER:
+        return _beyond(job, best)
+    if not outcome.keeps_int8:
         return f"{why_not_faster(best.throughput)}; the float model was kept"
     if math.isnan(best.accuracy.int8):
         return (
@@ -42,26 +42,28 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     return f"INT8 is within {job.tolerance} of FP32 and faster ({name})"
 
 
-def _beyond(job: QuantizeJob, best: Trial, outcome: Outcome) -> str:
-    """Return what became of a job in which plans lost too much."""
-    name = best.candidate.name
-    if math.isnan(best.accuracy.int8):
+def _beyond(job: QuantizeJob, best: Trial) -> str:
+    """Return what became of a job of which at least one plan is beyond the tolerance."""
+    name, accuracy = best.candidate.name, best.accuracy
+    if math.isnan(accuracy.int8):
         kept = f"an INT8 model was kept all the same ({name})"
+        slower = f"INT8 is no faster ({_ratio(best)}, {name}), so the float model was kept"
         return (
-            f"{best.accuracy.metric} could not be computed for any plan (the warnings say why), "
-            f"which counts as beyond {job.tolerance}: "
-            f"{kept if outcome.keeps_int8 else 'the float model was kept'}"
+            f"{accuracy.metric} could not be computed for any plan (the warnings say why), "
+            f"which counts as beyond {job.tolerance}: {kept if best.faster else slower}"
         )
-    if outcome.keeps_int8:
-        return (
-            f"no plan is within {job.tolerance} of FP32 and faster: of those beyond it that are "
-            f"faster, the most accurate INT8 model was kept ({name})"
-        )
-    ratio = f" ({name}: {format_ratio(best.throughput.closest)})" if best.throughput else ""
+    missed = f"no plan is within {job.tolerance} of FP32 and faster"
+    if best.faster:
+        return f"{missed}: of those beyond it, the most accurate that is faster was kept ({name})"
     return (
-        f"no plan is within {job.tolerance} of FP32, and of those beyond it none was measured "
-        f"faster{ratio}: the float model was kept"
+        f"{missed}: the most accurate of those beyond it ({name}) has {accuracy.metric} "
+        f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no faster ({_ratio(best)}), so the "
+        "float model was kept"
     )
+
+
+def _ratio(trial: Trial) -> str:
+    return format_closest(trial.throughput) if trial.throughput else "not measured"
 
 
 def why_no_plan(outcome: Outcome) -> str | None:
@@ -82,11 +84,17 @@ def _nothing(job: QuantizeJob, graph: Graph) -> str:
     return "no group of the model can be quantized"
 
 
+def why_not_kept(job: QuantizeJob, trial: Trial) -> str:
+    """Return why the groups that a plan quantizes stay float."""
+    slow = why_not_faster(trial.throughput)
+    return slow if trial.accuracy.reached else f"INT8 loses more than {job.tolerance}, and {slow}"
+
+
 def why_not_faster(throughput: Throughput | None) -> str:
-    """Return why a plan was not kept, though it is within the tolerance."""
+    """Return what the measurement of a plan that is not faster tells."""
     if throughput is None or not throughput.unclear:
         return NOT_FASTER
     return (
-        f"INT8 could not be shown faster ({format_ratio(throughput.closest)}): measure on a "
+        f"INT8 could not be shown faster ({format_closest(throughput)}): measure on a "
         "quieter machine or with more --seconds"
     )

@@ -28,7 +28,7 @@ from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.opened import without_quantization
-from octavo.workflow.outcome import explain_outcome, why_no_plan, why_not_faster
+from octavo.workflow.outcome import explain_outcome, why_no_plan, why_not_kept
 from octavo.workflow.proposals import Solving
 from octavo.workflow.prospect import Prospect, job_space, space_plans
 from octavo.workflow.reporter import NotingReporter, Reporter
@@ -206,7 +206,7 @@ def _manifest(
         measurements=measurements,
         scales=_scales(kept),
         groups=group_rows(
-            setting.graph, kept.audits if kept else (), _reasons(setting, outcome, reasons)
+            setting.graph, kept.audits if kept else (), _reasons(job, setting, outcome, reasons)
         ),
         trials=outcome.trials,
         notes=tuple(notes.notes),
@@ -222,15 +222,18 @@ def _scales(kept: Trial | None) -> dict[str, Any]:
     }
 
 
-def _reasons(setting: Setting, outcome: Outcome, reasons: Mapping[str, str]) -> Mapping[str, str]:
+def _reasons(
+    job: QuantizeJob, setting: Setting, outcome: Outcome, reasons: Mapping[str, str]
+) -> Mapping[str, str]:
     if outcome.best is None:
         why = why_no_plan(outcome)
         asked = (group.id for group in setting.graph.groups)
         return dict.fromkeys(asked, why) | dict(reasons) if why else reasons
     if outcome.keeps_int8:
         return reasons
-    slow = why_not_faster(outcome.best.throughput)
-    return dict(reasons) | dict.fromkeys(outcome.best.candidate.quantized, slow)
+    return dict(reasons) | dict.fromkeys(
+        outcome.best.candidate.quantized, why_not_kept(job, outcome.best)
+    )
 
 
 def _accuracy(best: Trial | None, judging: Judging) -> dict[str, Any]:

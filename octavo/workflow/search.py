@@ -102,7 +102,8 @@ class Outcome:
     """What the search found.
 
     Attributes:
-        best: the trial to tell of; None when there was nothing to quantize.
+        best: the trial that was kept, or where the float model was, the one to be reported; None
+            when there was nothing to quantize.
         trials: one row per plan that was tried.
         exit_code: done, tolerance not reached, or not faster.
         refused: why the runtime refused every plan; None where it ran one.
@@ -117,10 +118,8 @@ class Outcome:
 
     @property
     def keeps_int8(self) -> bool:
-        """Whether the best trial's model is delivered: never one that is not faster."""
-        if self.best is None or self.exit_code == ExitCode.NOT_FASTER:
-            return False
-        return self.best.is_faster
+        """Whether the INT8 model of `best` is kept, which a model that is not faster never is."""
+        return self.best is not None and self.best.faster
 
 
 def search(
@@ -171,30 +170,46 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     missed the tolerance. Of those that missed it, the most accurate that is faster is the best;
     where none is faster, the most accurate, which is not kept then.
     """
-    good = [trial for trial in trials if trial.good]
+    if good := [trial for trial in trials if trial.good]:
+        return Outcome(good[0], [trial.to_json() for trial in trials], ExitCode.DONE)
     missed = [trial for trial in trials if not trial.accuracy.reached]
-    ordered = sorted(good or missed or trials, key=lambda trial: trial.merit, reverse=True)
-    measured: dict[int, Trial] = {}
-    refused: str | None = None
-    for place, trial in enumerate(ordered):
-        try:
-            measured[place] = trial if trial.throughput else trial.measured(judge_by.measure(trial))
-        except OctavoError as error:
-            refused = str(error)
-            judge_by.reporter.warn(f"{trial.candidate.name}: {refused}")
-            continue
-        if measured[place].is_faster or not missed:
-            break
+    if not missed:
+        best = max(trials, key=lambda trial: trial.merit)
+        return Outcome(best, [trial.to_json() for trial in trials], ExitCode.NOT_FASTER)
+    measured, failure = _measure_missed(missed, judge_by)
     if not measured:
-        others = [trial for trial in trials if all(trial is not one for one in ordered)]
-        return _outcome(others, judge_by) if others else Outcome(None, refused=refused)
-    final = next((one for one in measured.values() if one.is_faster), next(iter(measured.values())))
-    found = {id(ordered[place]): one for place, one in measured.items()}
-    rows = [found.get(id(trial), trial).to_json() for trial in trials]
-    if good:
-        return Outcome(final, rows, ExitCode.DONE)
-    code = ExitCode.TOLERANCE_NOT_REACHED if missed else ExitCode.NOT_FASTER
-    return Outcome(final, rows, code)
+        others = [trial for trial in trials if trial.accuracy.reached]
+        return _outcome(others, judge_by) if others else Outcome(None, refused=failure)
+    best = measured[-1] if measured[-1].faster else measured[0]
+    by_name = {trial.candidate.name: trial for trial in (*trials, *measured)}
+    rows = [by_name[trial.candidate.name].to_json() for trial in trials]
+    return Outcome(best, rows, ExitCode.TOLERANCE_NOT_REACHED)
+
+
+def _measure_missed(missed: Sequence[Trial], judge_by: Judge) -> tuple[list[Trial], str]:
+    """Measure plans that missed the tolerance, the most accurate first, until one is faster.
+
+    One that only has other ranges than one that was measured is passed over, as it executes the
+    same kernels, and so is one without a score, unless no other can be measured.
+
+    Returns:
+        Those that were measured, and why the last of the others could not be.
+    """
+    measured: list[Trial] = []
+    failure = ""
+    for trial in sorted(missed, key=lambda trial: trial.merit, reverse=True):
+        known = [other.candidate.plan.formats for other in measured]
+        if trial.candidate.plan.formats in known or (known and math.isinf(trial.merit)):
+            continue
+        try:
+            measured.append(trial.measured(judge_by.measure(trial)))
+        except OctavoError as error:
+            failure = str(error)
+            judge_by.reporter.warn(f"{trial.candidate.name}: {failure}")
+            continue
+        if measured[-1].faster:
+            break
+    return measured, failure
 
 
 def _ranged(

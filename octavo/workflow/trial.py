@@ -41,14 +41,14 @@ class Trial:
     corrected: Corrected | None = None
 
     @property
-    def good(self) -> bool:
-        """Whether it is within the tolerance and faster."""
-        return self.accuracy.reached and self.is_faster
+    def faster(self) -> bool:
+        """Whether it was measured, and is faster than each baseline."""
+        return self.throughput is not None and self.throughput.faster
 
     @property
-    def is_faster(self) -> bool:
-        """Whether it was measured faster than every float form."""
-        return self.throughput is not None and self.throughput.faster
+    def good(self) -> bool:
+        """Whether it is within the tolerance and faster."""
+        return self.accuracy.reached and self.faster
 
     @property
     def executed(self) -> int:

@@ -77,9 +77,10 @@ def test_a_loss_beyond_the_tolerance_saves_the_best_model(octavo, place, tmp_pat
     assert code == ExitCode.TOLERANCE_NOT_REACHED
     assert report["accuracy"]["verdict"] == "exceeded"
     assert report["accuracy"]["metric"] == "mse"
-    assert report["saved"] == "int8"
-    assert "most accurate INT8 model was kept" in err
-    assert open_artifact(tmp_path / "out").manifest.plan.formats
+    faster = report["throughput"]["ratio_ci95"][0] > 1  # a loaded machine may find it is not
+    assert report["saved"] == ("int8" if faster else "fp32")
+    assert "no plan is within 0.0 absolute of FP32 and faster: " in err
+    assert bool(open_artifact(tmp_path / "out").manifest.plan.formats) is faster
 
 
 def test_a_model_without_anything_to_quantize_stays_float(octavo, place, tmp_path):
