@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -21,7 +22,8 @@ class Agreement:
     a whole.
 
     Where FP32 puts every sample into one class, an equal class says next to nothing. Outputs named
-    in `numeric` score the cosine similarity for the same class in place of 1.0.
+    in `numeric` score the cosine similarity for the same class in place of 1.0. Outputs named in
+    `ranked` are no class scores, and score the cosine similarity alone.
     """
 
     name = "agreement"
@@ -29,14 +31,18 @@ class Agreement:
     needs: Needs = "reference"
     per_sample = True
 
-    def __init__(self, numeric: Collection[str] = ()) -> None:
+    def __init__(self, numeric: Collection[str] = (), ranked: Collection[str] = ()) -> None:
         """Make a metric.
 
         Args:
             numeric: outputs of class scores whose values count too, as `single_class` gives them.
+            ranked: outputs of sorted values, as `ranked` gives them.
         """
         self._mean = Mean()
+        self._each: dict[str, Mean] = {}
         self._numeric = frozenset(numeric)
+        self._known_ranked = frozenset(ranked)
+        self._order: dict[str, float] = {}
         self._classes: dict[str, set[int]] = {}
         self._infinite: set[str] = set()
 
@@ -44,7 +50,22 @@ class Agreement:
     def single_class(self) -> tuple[str, ...]:
         """Outputs of finite class scores in which the FP32 model gave one class so far."""
         found = (name for name, classes in self._classes.items() if len(classes) == 1)
+        values = self._infinite.union(self.ranked)
+        return tuple(name for name in found if name not in values)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Outputs whose values FP32 sorts from large to small, as TopK does, and not by chance.
+
+        Of C class scores with the largest first, one in (C - 1)! has the others in order too.
+        """
+        found = (name for name, order in self._order.items() if order > _NO_CHANCE)
         return tuple(name for name in found if name not in self._infinite)
+
+    @property
+    def outputs(self) -> dict[str, float]:
+        """The mean agreement of each output so far, by name."""
+        return {name: mean.value(name) for name, mean in self._each.items()}
 
     def update(self, outputs: Outputs, target: Array | Outputs) -> FloatArray:
         """Take the outputs of both models for the same samples.
@@ -58,8 +79,10 @@ class Agreement:
         if outputs.keys() != target.keys():
             raise DataError(f"agreement: outputs {list(outputs)} against {list(target)}")
         samples = len(np.atleast_1d(next(iter(target.values()))))
-        each = [self._scores(name, outputs[name], target[name], samples) for name in target]
-        return self._mean.add(np.mean(each, axis=0))
+        each = {name: self._scores(name, outputs[name], target[name], samples) for name in target}
+        for name, scores in each.items():
+            self._each.setdefault(name, Mean()).add(scores)
+        return self._mean.add(np.mean(list(each.values()), axis=0))
 
     def _scores(self, name: str, values: Array, reference: Array, samples: int) -> FloatArray:
         """Return the agreement of one output, float64 `[samples]`."""
@@ -82,6 +105,9 @@ class Agreement:
         self._classes.setdefault(name, set()).update(classes.tolist())
         if not np.isfinite(reference).all():
             self._infinite.add(name)
+        self._order[name] = self._order.get(name, 0.0) + _order(reference)
+        if name in self._known_ranked:
+            return _closeness(name, values, reference, len(values))
         same = np.asarray(values.argmax(axis=1) == classes, np.float64)
         if name not in self._numeric:
             return same
@@ -90,6 +116,16 @@ class Agreement:
     def value(self) -> float:
         """Return the mean agreement over all samples, 1 for equal outputs."""
         return self._mean.value(self.name)
+
+
+def _order(rows: Array) -> float:
+    """Return how surely rows `[N, C]` are sorted: minus the log of what chance makes of it.
+
+    Minus infinity where a row is not; rows of equal values tell nothing.
+    """
+    if (rows[:, 1:] > rows[:, :-1]).any():
+        return -math.inf
+    return int((rows[:, -1] < rows[:, 0]).sum()) * math.lgamma(rows.shape[1])
 
 
 def _closeness(name: str, values: Array, reference: Array, rows: int) -> FloatArray:
@@ -103,6 +139,7 @@ def _closeness(name: str, values: Array, reference: Array, rows: int) -> FloatAr
     return relative_closeness(own, others) if alone else cosine_similarity(own, others)
 
 
+_NO_CHANCE = math.log(1000)
 _TINY = np.finfo(np.float64).tiny
 
 

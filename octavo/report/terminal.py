@@ -24,6 +24,10 @@ def quantize_table(result: Row) -> Table:
     table = _table("", "FP32", "INT8", "")
     accuracy, throughput = result["accuracy"], result["throughput"]
     table.add_row(*_accuracy_row(accuracy, result))
+    if outputs := accuracy.get("outputs"):
+        weakest = min(outputs, key=lambda name: outputs[name])
+        if outputs[weakest] < accuracy["int8"] - 1e-6:
+            table.add_row("", "", number(outputs[weakest]), f"output {weakest!r} agrees least")
     if throughput:
         for row in _throughput_rows(throughput):
             table.add_row(*row)

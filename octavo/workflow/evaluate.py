@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -36,6 +36,7 @@ class Evaluation:
         higher_is_better: its direction.
         samples: how many samples were judged; None where a function of the user's gave the score.
         unscored: the outputs cannot be compared (their sizes differ); `value` is NaN.
+        outputs: the value of each output by name, where the metric is a mean over outputs.
     """
 
     value: float
@@ -44,6 +45,7 @@ class Evaluation:
     higher_is_better: bool
     samples: int | None
     unscored: bool = False
+    outputs: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):
@@ -63,6 +65,7 @@ class MetricEvaluator:
     Attributes:
         single_class: outputs in which the float model gives one class for all samples, so that
             `agreement` looks at their values too.
+        ranked: outputs of values that the float model sorts, which are no class scores.
     """
 
     def __init__(
@@ -83,21 +86,30 @@ class MetricEvaluator:
         self._remembered: dict[int, Mapping[str, Array]] = {}
         self._room = REMEMBERED_BYTES
         self.single_class: tuple[str, ...] = ()
+        self.ranked: tuple[str, ...] = ()
 
     def __call__(self, session: Session, advance: Advance) -> Evaluation:
         """Evaluate the model that `session` runs on all samples."""
-        metric = Agreement(self.single_class) if self.single_class else get_metric(self._metric)
+        special = self.single_class or self.ranked  # of `agreement` alone
+        metric = Agreement(self.single_class, self.ranked) if special else get_metric(self._metric)
         scores, samples = [], 0
         for index, batch in enumerate(self._dataset.batches(self._batch_size)):
             scores.append(self._judge(metric, session, index, batch))
             samples += batch.samples
             advance(batch.samples)
         if isinstance(metric, Agreement) and session is self._reference:
-            self.single_class = metric.single_class
+            self.single_class, self.ranked = metric.single_class, metric.ranked
         if metric.needs == "labels" or len(self._remembered) == len(scores):
             self._reference = None  # a session can hold gigabytes
         joined = np.concatenate(scores) if metric.per_sample else None
-        return Evaluation(metric.value(), joined, metric.name, metric.higher_is_better, samples)
+        return Evaluation(
+            metric.value(),
+            joined,
+            metric.name,
+            metric.higher_is_better,
+            samples,
+            outputs=metric.outputs if isinstance(metric, Agreement) else {},
+        )
 
     def _judge(
         self, metric: Metric, session: Session, index: int, batch: LabelledBatch

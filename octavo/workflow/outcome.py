@@ -9,8 +9,10 @@ from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates
 from octavo.workflow.measure import Throughput, format_closest
+from octavo.workflow.reporter import Reporter
 from octavo.workflow.search import Outcome
 from octavo.workflow.trial import Trial
+from octavo.workflow.verdict import Accuracy
 
 NOT_FASTER = "INT8 was not measured faster than FP32"
 
@@ -53,13 +55,32 @@ def _beyond(job: QuantizeJob, best: Trial) -> str:
             f"which counts as beyond {job.tolerance}: {kept if best.faster else slower}"
         )
     missed = f"no plan is within {job.tolerance} of FP32 and faster"
+    weakest = f"; {told}" if (told := weakest_output(accuracy)) else ""
     if best.faster:
-        return f"{missed}: of those beyond it, the most accurate that is faster was kept ({name})"
+        kept = f"the most accurate that is faster was kept ({name}{weakest})"
+        return f"{missed}: of those beyond it, {kept}"
     return (
-        f"{missed}: the most accurate of those beyond it ({name}) has {accuracy.metric} "
+        f"{missed}: the most accurate of those beyond it ({name}{weakest}) has {accuracy.metric} "
         f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no faster ({_ratio(best)}), so the "
         "float model was kept"
     )
+
+
+def weakest_output(accuracy: Accuracy) -> str | None:
+    """Return which output agrees least, None where all agree by the same amount."""
+    if accuracy.weakest is None:
+        return None
+    name, value = accuracy.weakest
+    return f"output {name!r} agrees least: {value:.4g}"
+
+
+def warn_of_output(job: QuantizeJob, accuracy: Accuracy, reporter: Reporter) -> None:
+    """Warn of the output that agrees least where it is beyond the tolerance by itself."""
+    told = weakest_output(accuracy)
+    limit = accuracy.fp32 - job.tolerance.slack(accuracy.fp32, accuracy.metric)
+    if told and accuracy.weakest and accuracy.weakest[1] < limit:
+        rest = f"{accuracy.int8:.4g} is the mean of {len(accuracy.outputs)} outputs"
+        reporter.warn(f"{told}, by itself beyond {job.tolerance}; {rest}")
 
 
 def _ratio(trial: Trial) -> str:

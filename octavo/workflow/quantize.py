@@ -28,7 +28,7 @@ from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.opened import without_quantization
-from octavo.workflow.outcome import explain_outcome, why_no_plan, why_not_kept
+from octavo.workflow.outcome import explain_outcome, warn_of_output, why_no_plan, why_not_kept
 from octavo.workflow.proposals import Solving
 from octavo.workflow.prospect import Prospect, job_space, space_plans
 from octavo.workflow.reporter import NotingReporter, Reporter
@@ -61,6 +61,8 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
     warn_of_stand_ins(data, given, bool(schemes), notes)
     with workspace(output) as place:
         outcome, judging = _find(job, given, setting, data, plans, schemes, place, notes)
+    if outcome.best is not None:
+        warn_of_output(job, outcome.best.accuracy, notes)
     manifest = _manifest(job, setting, data, judging, outcome, notes, time.monotonic() - started)
     result = _result(job, setting, outcome, manifest)
     notes.say(result.reason)

@@ -82,10 +82,10 @@ class Judge:
                 return self.evaluator(self.setting.open(model), advance)
             except NonFiniteError as error:
                 self.reporter.warn(f"{title}: {error}")
-                return replace(self.fp32, value=math.nan, scores=None)
+                return replace(self.fp32, value=math.nan, scores=None, outputs={})
             except UnequalSizesError as error:
                 self.reporter.warn(f"{title}: {error}")
-                return replace(self.fp32, value=math.nan, scores=None, unscored=True)
+                return replace(self.fp32, value=math.nan, scores=None, unscored=True, outputs={})
 
     def measure(self, trial: Trial) -> Throughput:
         """Measure a trial's model in turns with the float model."""

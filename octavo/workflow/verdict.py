@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ sample is so small that chance alone moves the result by more than the tolerance
 measured loss is too large."""
 
 _CLEAR = 2.0  # standard errors beyond which even a small sample decides
+_EQUAL = 1e-6  # between values of outputs that are called the same
 _FEW = 10  # samples below which the spread of their scores tells too little of its own size
 
 
@@ -34,6 +36,7 @@ class Accuracy:
         verdict: what the data say.
         reached: whether the value that was measured is within the tolerance; of random samples
             that cannot be compared (`Evaluation.unscored`), true: they decide nothing.
+        outputs: the value of each output of INT8 by name, where the metric is a mean over outputs.
     """
 
     fp32: float
@@ -43,6 +46,14 @@ class Accuracy:
     samples: int | None
     verdict: Verdict
     reached: bool
+    outputs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def weakest(self) -> tuple[str, float] | None:
+        """The output that agrees least and its value; None where they agree by the same amount."""
+        if not self.outputs or max(self.outputs.values()) - min(self.outputs.values()) < _EQUAL:
+            return None
+        return min(self.outputs.items(), key=lambda item: item[1])
 
     @property
     def change_relative(self) -> float | None:
@@ -67,6 +78,7 @@ class Accuracy:
             "higher_is_better": self.higher_is_better,
             "samples": self.samples,
             "verdict": self.verdict,
+            **({"outputs": dict(self.outputs)} if len(self.outputs) > 1 else {}),
         }
 
 
@@ -105,6 +117,7 @@ def judge(
             else "exceeded"
         ),
         reached=reached,
+        outputs=int8.outputs,
     )
 
 

@@ -40,6 +40,48 @@ def test_outputs_in_which_the_reference_gives_one_class_are_known():
     assert metric.single_class == ()
 
 
+def sorted_rows(samples, size):
+    return -np.sort(-RANDOM.standard_normal((samples, size)).astype(np.float32), axis=1)
+
+
+def test_values_that_are_sorted_in_every_row_are_no_class_scores():
+    metric = get_metric("agreement")
+    mixed = sorted_rows(6, 10)
+    mixed[4, 3:5] = mixed[4, 4:2:-1]
+    outputs = {"values": sorted_rows(6, 10), "mixed": mixed, "even": np.ones((6, 10), np.float32)}
+    metric.update(outputs, outputs)
+    assert metric.ranked == ("values",)
+    assert metric.single_class == ("mixed", "even")
+
+
+@pytest.mark.parametrize(("classes", "samples"), [(2, 500), (3, 9), (4, 3)])
+def test_class_scores_that_are_sorted_by_chance_are_still_class_scores(classes, samples):
+    """Of two classes the first is always the larger one, where it is the class."""
+    outputs = {"y": sorted_rows(samples, classes)}
+    metric = get_metric("agreement")
+    metric.update(outputs, outputs)
+    assert (metric.ranked, metric.single_class) == ((), ("y",))
+
+
+def test_ranked_values_score_their_cosine_whatever_is_the_largest():
+    values = sorted_rows(6, 10)
+    other = values[:, ::-1]
+    scores = Agreement(ranked=["y"]).update({"y": other}, {"y": values})
+    assert scores.tolist() == agreement({"y": other[:, None]}, {"y": values[:, None]}).tolist()
+    assert (scores != 0).all()
+
+
+def test_each_output_has_a_value_and_integers_too():
+    reference = {"y": SCORES, "ids": np.arange(24).reshape(6, 4)}
+    other = {"y": SCORES, "ids": reference["ids"] * (np.arange(4) < 3)}
+    metric = get_metric("agreement")
+    for rows in (slice(0, 2), slice(2, 6)):
+        first, second = ({k: v[rows] for k, v in x.items()} for x in (other, reference))
+        metric.update(first, second)
+    assert metric.outputs == {"y": 1.0, "ids": pytest.approx(0.75)}
+    assert metric.value() == pytest.approx(0.875)
+
+
 def test_numeric_class_scores_count_the_cosine_of_the_same_class_and_0_of_another():
     other = SCORES.copy()
     other[0, SCORES[0].argmax()] += 5

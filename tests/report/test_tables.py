@@ -101,6 +101,22 @@ def test_a_model_without_a_score_is_not_judged_in_the_table(verdict):
     assert shown(quantize_table(result))[1].endswith("-  no score on 10 random samples")
 
 
+@pytest.mark.parametrize(("ids", "shown_there"), [(0.6, True), (0.9, False)])
+def test_the_output_that_agrees_least_is_in_the_table(ids, shown_there):
+    outputs = {"boxes": 0.9, "ids": ids}
+    accuracy = {
+        "fp32": 1.0, "int8": sum(outputs.values()) / 2, "change_relative": -0.1,
+        "metric": "agreement", "samples": 10, "verdict": "exceeded", "outputs": outputs,
+    }  # fmt: skip
+    result = {
+        "accuracy": accuracy, "throughput": None, "evaluated_on": "evaluation", "tolerance": "1%",
+        "groups": {"int8": 1, "total": 2}, "evaluations": 1.0, "seconds": 1.0,
+        "peak_memory_mb": 1.0, "artifact": None,
+    }  # fmt: skip
+    told = shown(quantize_table(result))[2] == "0.6000  output 'ids' agrees least"
+    assert told is shown_there
+
+
 def test_tensors_that_cannot_be_compared_say_why():
     sizes = "the sizes differ ([43, 4] and [41, 4])"
     rows = [

@@ -63,6 +63,23 @@ class Shift(Scale):
         return {"logits": batch["x"] + np.array([self.factor, 0, 0, 0], np.float32)}
 
 
+class Sorted(Scale):
+    """Returns its input from large to small, as TopK does."""
+
+    def run(self, batch):
+        return {"values": -np.sort(-batch["x"], axis=1) + np.float32(self.factor), **batch}
+
+
+def test_sorted_values_are_compared_as_values(labelled):
+    fp32 = Sorted(0.0)
+    evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
+    evaluator(fp32, advance)
+    assert (evaluator.ranked, evaluator.single_class) == (("values",), ())
+    found = evaluator(Sorted(1.0), advance).outputs
+    assert found["x"] == 1.0
+    assert 0.0 < found["values"] < 0.999
+
+
 def test_values_are_looked_at_where_fp32_gives_one_class_only(labelled):
     fp32, int8 = Shift(100.0), Shift(5.0)
     evaluator = MetricEvaluator("agreement", labelled, 4, fp32)

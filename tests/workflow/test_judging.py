@@ -46,6 +46,17 @@ def test_one_class_for_all_samples_is_told(monkeypatch, quantized):
     assert any("FP32 gives one class for all 20 samples (output 'y')" in text for text in told)
 
 
+def test_sorted_values_are_not_told_to_be_one_class(monkeypatch, quantized):
+    def top_values(batch):
+        values = batch["image"].reshape(len(batch["image"]), -1)
+        return {"values": -np.sort(-values, axis=1)[:, :10]}
+
+    monkeypatch.setattr(quantize, "float_form_defect", lambda *_: "stop here")
+    with pytest.warns(octavo.OctavoWarning) as caught:
+        quantized(top_values)
+    assert not [one for one in caught if "one class" in str(one.message)]
+
+
 @pytest.mark.filterwarnings("ignore::octavo.OctavoWarning")
 def test_an_output_that_is_no_tensor_is_named(quantized):
     with pytest.raises(ModelError, match="output 's' is a sequence or a map"):

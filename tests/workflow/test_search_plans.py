@@ -28,7 +28,7 @@ from octavo.workflow.calibrate import calibrate
 from octavo.workflow.evaluate import Evaluation
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.measure import Throughput
-from octavo.workflow.outcome import explain_outcome
+from octavo.workflow.outcome import explain_outcome, warn_of_output
 from octavo.workflow.search import Judge, Outcome, search
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import judge as judge_accuracy
@@ -229,6 +229,42 @@ def test_a_ratio_that_noise_may_explain_is_not_kept_beyond_the_tolerance(tried):
     outcome, _ = tried(MISSED, {"static mse": 0.9, "dynamic": 0.9})
     unclear = Throughput({"default": pair(1.25, 0.7, 1.63)})
     assert not replace(outcome, best=outcome.best.measured(unclear)).keeps_int8
+
+
+def judged(outputs, value):
+    fp32 = Evaluation(1.0, None, "agreement", True, 10)
+    int8 = Evaluation(value, None, "agreement", True, 10, outputs=outputs)
+    return judge_accuracy(fp32, int8, Tolerance.parse("1%"))
+
+
+def test_the_output_that_agrees_least_is_named(tried, reporter):
+    outcome, _ = tried(MISSED, {"static mse": 1.1})
+    accuracy = judged({"boxes": 0.99, "selected": 0.6}, 0.795)
+    outcome = replace(outcome, best=replace(outcome.best, accuracy=accuracy))
+    reason = explain_outcome(QuantizeJob(), None, outcome)
+    assert "was kept (static mse; output 'selected' agrees least: 0.6)" in reason
+    assert accuracy.to_json()["outputs"] == {"boxes": 0.99, "selected": 0.6}
+    warn_of_output(QuantizeJob(), accuracy, reporter)
+    assert reporter.warned == [
+        "output 'selected' agrees least: 0.6, by itself beyond 1%; 0.795 is the mean of 2 outputs"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "weakest"),
+    [
+        ({"a": 0.7, "b": 0.7}, None),
+        ({"a": 0.7}, None),
+        ({}, None),
+        ({"a": 0.995, "b": 0.999}, ("a", 0.995)),
+    ],
+)
+def test_outputs_are_not_warned_of_where_they_agree_alike_or_well(reporter, outputs, weakest):
+    accuracy = judged(outputs, 0.7)
+    assert accuracy.weakest == weakest
+    assert ("outputs" in accuracy.to_json()) is (len(outputs) > 1)
+    warn_of_output(QuantizeJob(), accuracy, reporter)
+    assert reporter.warned == []
 
 
 def test_a_plan_without_a_score_is_not_kept_for_its_speed(tried):
