@@ -52,7 +52,11 @@ def native(model: Model) -> OnnxModel:
 
 
 def wrap(built: ir.Model, like: Model, *, optimize: bool = True) -> Model:
-    """Return a model made from `like`, already in canonical form."""
+    """Return a model made from `like`, already in canonical form.
+
+    Its outputs get what `like` declares.
+    """
+    declare_outputs(built.graph, native(like).original.graph)
     return Model(
         backend=like.backend,
         native=OnnxModel(built, built),
@@ -61,6 +65,17 @@ def wrap(built: ir.Model, like: Model, *, optimize: bool = True) -> Model:
         source=like.source,
         optimize=optimize,
     )
+
+
+def declare_outputs(graph: ir.Graph, like: ir.Graph) -> None:
+    """Give outputs the shapes that another graph declares for them, and types that are missing.
+
+    Rewriting loses them, and shape inference calls free dimensions by names of its own.
+    """
+    for made, declared in zip(graph.outputs, like.outputs, strict=True):
+        made.type = made.type or declared.type
+        if declared.shape is not None and not made.is_graph_input():
+            made.shape = declared.shape.copy()
 
 
 def load(source: object, name: str) -> Model:
@@ -111,6 +126,7 @@ def without_quantization(model: Model) -> Model:
         ModelError: it holds operators on integers, which cannot be turned back.
     """
     original = take_apart(_upgraded(native(model).original))
+    declare_outputs(original.graph, native(model).original.graph)
     return replace(model, native=OnnxModel(original, _canonical(original)))
 
 
