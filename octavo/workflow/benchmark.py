@@ -138,10 +138,8 @@ def _open_baseline(baseline: object, model: Opened, options: BenchmarkOptions) -
 
 def _runtimes(model: Opened, baseline: Opened | None) -> tuple[str, str]:
     """Return the runtimes of both, where those differ."""
-    names = {opened.backend.name for opened in (model, baseline) if opened is not None}
-    if baseline is None or len(names) < 2:
-        return "", ""
-    return model.backend.name, baseline.backend.name
+    ours, theirs = model.backend.name, baseline.backend.name if baseline else ""
+    return (ours, theirs) if theirs not in ("", ours) else ("", "")
 
 
 def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:

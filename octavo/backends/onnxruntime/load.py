@@ -12,6 +12,7 @@ import onnx_ir as ir
 from octavo.backends.onnxruntime.canonical import canonicalize
 from octavo.backends.onnxruntime.external import attach_weights, size_of
 from octavo.backends.onnxruntime.fingerprint import fingerprint
+from octavo.backends.onnxruntime.messages import first_line
 from octavo.backends.onnxruntime.unquantize import take_apart
 from octavo.backends.onnxruntime.upgrade import MINIMUM_OPSET, upgrade
 from octavo.errors import ModelError
@@ -165,12 +166,6 @@ def _with_weights(model: ir.Model, name: str) -> ir.Model:
             "expected their files where it refers to them"
         ) from error
     return model
-
-
-def first_line(error: Exception) -> str:
-    """Return the beginning of an error's message; those of other packages are long."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else repr(error)
 
 
 def _convert(source: object) -> ir.Model:

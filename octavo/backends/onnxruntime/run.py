@@ -16,7 +16,8 @@ import onnxruntime as ort
 
 from octavo.arrays import Array, Batch
 from octavo.backends.onnxruntime.external import Message, message_of, size_of
-from octavo.backends.onnxruntime.load import first_line, native
+from octavo.backends.onnxruntime.load import native
+from octavo.backends.onnxruntime.messages import first_line
 from octavo.errors import DataError, ModelError, nearest
 from octavo.model import Model, TensorSpec
 from octavo.target import Target

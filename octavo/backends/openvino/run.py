@@ -14,7 +14,8 @@ import openvino as ov
 
 from octavo.arrays import Array, Batch
 from octavo.backends.onnxruntime.external import size_of
-from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, first_line, native
+from octavo.backends.onnxruntime.load import FILE, PROTOBUF_LIMIT, native
+from octavo.backends.onnxruntime.messages import first_line, shorten
 from octavo.backends.onnxruntime.run import check_batch
 from octavo.backends.openvino.load import Precision, precision_of
 from octavo.backends.openvino.mend import mended
@@ -166,4 +167,4 @@ def _reason(error: RuntimeError) -> str:
     lines = [line.strip().removeprefix("-- ") for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(_EMPTY)]
     words = [line for line in said if not line.startswith("Check '")]
-    return " ".join(words or said)[:300] or first_line(error)
+    return shorten(" ".join(words or said)) or first_line(error)
