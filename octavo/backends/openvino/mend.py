@@ -9,6 +9,7 @@ from octavo.backends.onnxruntime.edits import FLOAT, scalar, sizes
 from octavo.backends.onnxruntime.kinds import TIED
 from octavo.backends.onnxruntime.qdq import Writer
 from octavo.backends.openvino.biases import ALMOST_NOTHING, has_level_bias, stored, vary_biases
+from octavo.backends.openvino.twice import own_weights, shares_weight
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
 LEAST = np.array(-np.inf, np.float32)
@@ -16,15 +17,16 @@ LEAST = np.array(-np.inf, np.float32)
 
 def mended(model: ir.Model) -> ir.Model:
     """Return a model that OpenVINO computes rightly; the same object where it is one already."""
-    if model.opset_imports.get("", 0) < PAD_TAKES_INPUTS:
-        return model
-    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph)
-    wrong = (counts_padding, *(QUANTIZED if quantized else ()))
+    pads = model.opset_imports.get("", 0) >= PAD_TAKES_INPUTS
+    quantized = pads and any(node.op_type == "QuantizeLinear" for node in model.graph)
+    wrong = (shares_weight, *((counts_padding,) if pads else ()), *(QUANTIZED if quantized else ()))
     if not any(is_wrong(node) for node in model.graph for is_wrong in wrong):
         return model
     changed = model.clone()
     writer = Writer(changed.graph)
-    pad_before_averaging(writer)
+    own_weights(writer)
+    if pads:
+        pad_before_averaging(writer)
     if quantized:
         step_before(writer)
         vary_biases(writer)

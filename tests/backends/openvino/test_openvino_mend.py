@@ -188,6 +188,71 @@ def test_a_mend_keeps_what_a_model_computes(name):
     assert farthest(expected, found) < RIGHT
 
 
+def read_twice(*readers):
+    """Return a network in which several operators read one weight: of 3x3, or a matrix of 5x5."""
+    b, made = Builder(), []
+    convs = "Conv" in readers[0]
+    x = "image" if convs else "rows"
+    weight = b.random("w", 3, 3, 3, 3, scale=0.2) if convs else b.random("w", 5, 5, scale=0.4)
+    for index, reader in enumerate(readers):
+        op, _, way = reader.partition(" ")
+        read = b.node("Transpose", [weight], f"turn{index}", perm=[1, 0]) if way else weight
+        turned = {"transB": 1} if op == "GemmT" else {}
+        made.append(
+            b.node(op.removesuffix("T") if turned else op, [x, read], f"op{index}", **turned)
+        )
+    shape = [3, 8, 8] if convs else [5]
+    return b.ending(*made, **{x: ["batch", *shape]})
+
+
+READ_TWICE = [
+    ("Conv", "ConvTranspose"),
+    ("ConvTranspose", "Conv"),
+    ("Gemm", "GemmT"),
+    ("GemmT", "MatMul"),
+    ("MatMul", "MatMul turned"),
+    ("GemmT turned", "GemmT"),
+    ("Conv", "Conv", "ConvTranspose"),
+]
+
+
+def read_batch(readers):
+    return images() if "Conv" in readers[0] else rows(width=5)
+
+
+@pytest.mark.parametrize(
+    ("readers", "opset"), [*((readers, 17) for readers in READ_TWICE), (READ_TWICE[0], 9)]
+)
+def test_only_the_mended_float_model_is_right_whose_weight_is_read_in_two_ways(
+    readers, opset, monkeypatch
+):
+    proto = read_twice(*readers)
+    proto.opset_import[0].version = opset
+    model, batch = BACKEND.load(proto), read_batch(readers)
+    expected = run(model, batch)
+
+    assert farthest(expected, run(model, batch, BACKEND)) < 1e-6
+    assert farthest(expected, run_unmended(model, batch, monkeypatch)) > WRONG
+
+
+@pytest.mark.parametrize("readers", READ_TWICE, ids=" and ".join)
+def test_a_copy_of_a_weight_keeps_what_a_model_computes(readers):
+    before, batch = BACKEND.load(read_twice(*readers)), read_batch(readers)
+    graph = mended(native(before).original)
+
+    assert farthest(run(before, batch), run(wrap(graph, before), batch)) < 1e-6
+    assert mended(graph) is graph
+
+
+@pytest.mark.parametrize(
+    "readers", [("Conv", "Conv"), ("Gemm", "MatMul"), ("GemmT", "MatMul turned")]
+)
+def test_a_weight_that_is_read_in_one_way_is_left_alone(readers):
+    graph = native(BACKEND.load(read_twice(*readers))).original
+
+    assert mended(graph) is graph
+
+
 def test_only_the_mended_float_pool_is_right_that_rounds_up(monkeypatch):
     model, batch = BACKEND.load(pooled(1)), images()
     expected = run(model, batch)
