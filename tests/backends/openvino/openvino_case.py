@@ -29,9 +29,12 @@ def int8_case(proto: onnx.ModelProto, batch: Batch, *kept: str) -> Case:
 
 
 def relative_error(expected: Array, found: Array) -> float:
-    """Return the norm of the difference over that of `expected`."""
+    """Return the norm of the difference over that of `expected`, which counts as 1e-5 at least.
+
+    The mends of products vary biases by some 1e-7: next to zeros that is no error.
+    """
     distance = np.linalg.norm(np.asarray(found, np.float64) - expected)
-    return float(distance / max(np.linalg.norm(expected), 1e-6))
+    return float(distance / max(np.linalg.norm(expected), 1e-5))
 
 
 def unmended(case: Case) -> Model:
