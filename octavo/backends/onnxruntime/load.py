@@ -73,7 +73,7 @@ def declare_outputs(graph: ir.Graph, like: ir.Graph) -> None:
 
     Rewriting loses them, and shape inference calls free dimensions by names of its own.
     """
-    for made, declared in zip(graph.outputs, like.outputs, strict=True):
+    for made, declared in zip(graph.outputs, like.outputs, strict=False):  # more may follow
         made.type = made.type or declared.type
         if declared.shape is not None and not made.is_graph_input():
             made.shape = declared.shape.copy()

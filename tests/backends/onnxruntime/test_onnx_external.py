@@ -171,7 +171,7 @@ def test_files_outside_of_the_folder_are_refused(tmp_path, location):
     (tmp_path / "model" / "link.bin").symlink_to(tmp_path / "outside.bin")
     proto.graph.initializer[0].external_data[0].value = location
 
-    with pytest.raises(ModelError, match="outside the base directory"):
+    with pytest.raises(ModelError, match=r"outside the base directory|path traversal"):
         BACKEND.load(saved(proto, tmp_path / "model"))
 
 
