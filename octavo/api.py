@@ -13,7 +13,7 @@ from octavo.job import QuantizeJob
 from octavo.tolerance import Tolerance
 from octavo.workflow.benchmark import Benchmark, BenchmarkOptions, run_benchmark
 from octavo.workflow.compare import Comparison, run_compare
-from octavo.workflow.evaluate import MetricSource, Predict
+from octavo.workflow.evaluation import MetricSource, Predict
 from octavo.workflow.explain import Explanation, run_explain
 from octavo.workflow.inputs import Given
 from octavo.workflow.quantize import run

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
 Batch: TypeAlias = Mapping[str, Array]
 """Arrays by tensor name; axis 0 of each is the sample axis."""
 

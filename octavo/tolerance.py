@@ -80,6 +80,10 @@ class Tolerance:
             )
         return self.value * fp32
 
+    def of(self, fp32: float) -> float:
+        """Return the loss that is accepted for any FP32 value, 0 for a share of a negative one."""
+        return self.value * max(fp32, 0.0) if self.relative else self.value
+
     def __str__(self) -> str:
         if not self.relative:
             return f"{self.value!r} absolute"

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from octavo.arrays import IntArray
 from octavo.data.base import LabelledBatch
 
 
@@ -29,6 +30,27 @@ def first_samples(batches: Iterable[LabelledBatch], limit: int | None) -> Iterat
         else:
             yield cut(batch, 0, left)
             return
+
+
+def rows_at(batches: Iterable[LabelledBatch], indices: IntArray) -> Iterator[LabelledBatch]:
+    """Yield the samples of some indices, and stop reading after the last one.
+
+    Args:
+        batches: all samples.
+        indices: counted over all batches, int64 `[n]`, ascending.
+    """
+    first = 0
+    for batch in batches:
+        if first > (indices[-1] if len(indices) else -1):
+            return
+        low, high = np.searchsorted(indices, [first, first + batch.samples])
+        rows = indices[low:high] - first
+        first += batch.samples
+        if len(rows) == batch.samples:
+            yield batch
+        elif len(rows):
+            inputs = {name: a[rows] if a.ndim else a for name, a in batch.inputs.items()}
+            yield LabelledBatch(inputs, None if batch.labels is None else batch.labels[rows])
 
 
 def rebatched(batches: Iterable[LabelledBatch], size: int) -> Iterator[LabelledBatch]:

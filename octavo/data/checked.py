@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from octavo.arrays import IntArray
 from octavo.data.base import Dataset, LabelledBatch
-from octavo.data.batching import first_samples, rebatched, sample_keys
+from octavo.data.batching import first_samples, rebatched, rows_at, sample_keys
 from octavo.errors import DataError, UsageError
 
 
@@ -29,6 +30,19 @@ class Source(Protocol):
 
     def chunks(self) -> Iterator[LabelledBatch]:
         """Yield batches that fit the model, of a size that suits the source."""
+        ...
+
+
+@runtime_checkable
+class RandomAccess(Source, Protocol):
+    """A source whose samples can be read one by one."""
+
+    def only(self, indices: IntArray) -> Source:
+        """Return the same source with some of its samples.
+
+        Args:
+            indices: int64 `[n]`, in the order in which to give them.
+        """
         ...
 
 
@@ -99,6 +113,22 @@ def checked(
     if first is None:
         raise DataError(f"{source.name}: the data set is empty; at least 1 sample is needed")
     return CheckedDataset(source, first.labels is not None, limit, files)
+
+
+def pick(dataset: Dataset, indices: IntArray, batch_size: int) -> Iterator[LabelledBatch]:
+    """Yield some samples only, at most `batch_size` at a time as `Dataset.batches` gives them.
+
+    Pictures that are not wanted are not read; other data are read up to the last sample.
+
+    Args:
+        dataset: the data.
+        indices: counted from 0 in the order of the data, int64 `[n]`, ascending.
+        batch_size: samples of a batch.
+    """
+    source = dataset.source if isinstance(dataset, CheckedDataset) else None
+    if isinstance(source, RandomAccess):
+        return rebatched(source.only(indices).chunks(), batch_size)
+    return rebatched(rows_at(dataset.batches(), indices), batch_size)
 
 
 def overlap(calibration: Dataset, evaluation: Dataset) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from octavo.arrays import IntArray
 from octavo.data.base import CHUNK, LabelledBatch
 from octavo.data.binding import Binder
 from octavo.data.preprocess import ImageReader
@@ -49,6 +50,11 @@ class ImageFolder:
             pixels = np.concatenate([self.reader.read(file) for file in files])
             labels = np.array(self.labels[start : start + CHUNK], np.int64) if self.labels else None
             yield self.binder.bind((pixels, labels), self.name)
+
+    def only(self, indices: IntArray) -> ImageFolder:
+        """Return the folder with some of its pictures."""
+        labels = tuple(self.labels[index] for index in indices) if self.labels else ()
+        return replace(self, files=tuple(self.files[index] for index in indices), labels=labels)
 
 
 def open_image_folder(

@@ -9,7 +9,7 @@ import numpy as np
 
 from octavo.arrays import Array, FloatArray
 from octavo.errors import DataError, UnequalSizesError
-from octavo.metrics.base import Mean, Needs, Outputs, check_numbers
+from octavo.metrics.base import Bounds, Mean, Needs, Outputs, check_numbers
 
 
 class Agreement:
@@ -45,6 +45,12 @@ class Agreement:
         self._order: dict[str, float] = {}
         self._classes: dict[str, set[int]] = {}
         self._infinite: set[str] = set()
+        self._signed = bool(self._numeric or self._known_ranked)
+
+    @property
+    def bounds(self) -> Bounds:
+        """0 to 1 where all outputs so far are classes or whole numbers, else -1 to 1."""
+        return (0.0, 1.0) if self._each and not self._signed else (-1.0, 1.0)
 
     @property
     def single_class(self) -> tuple[str, ...]:
@@ -95,6 +101,7 @@ class Agreement:
         is_classes = values.ndim == 2 and len(values) == samples and values.shape[1] > 1
         if is_classes and reference.dtype.kind == "f":
             return self._class_scores(name, values, reference)
+        self._signed = self._signed or reference.dtype.kind == "f"
         rows = samples if values.ndim and len(values) == samples else 1
         return np.broadcast_to(_closeness(name, values, reference, rows), samples)
 

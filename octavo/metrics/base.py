@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from octavo.arrays import Array, FloatArray
+from octavo.arrays import Array, FloatArray, IntArray
 from octavo.errors import DataError, NonFiniteError
 
 Outputs: TypeAlias = Mapping[str, Array]
@@ -15,6 +15,10 @@ Outputs: TypeAlias = Mapping[str, Array]
 
 Needs: TypeAlias = Literal["labels", "reference"]
 """What outputs are compared with: labels, or the outputs of another model (FP32)."""
+
+
+Bounds: TypeAlias = tuple[float, float]
+"""The least and the greatest score that one sample can have."""
 
 
 class Metric(Protocol):
@@ -40,6 +44,11 @@ class Metric(Protocol):
         """Whether `value` is the mean of per-sample scores; else it has a meaning for all only."""
         ...
 
+    @property
+    def bounds(self) -> Bounds | None:
+        """The least and the greatest score of a sample; None where it can be any number."""
+        ...
+
     def update(self, outputs: Outputs, target: Array | Outputs) -> FloatArray:
         """Take one batch.
 
@@ -61,6 +70,19 @@ class Metric(Protocol):
 
         Raises:
             DataError: there was none.
+        """
+        ...
+
+
+@runtime_checkable
+class CorpusMetric(Metric, Protocol):
+    """A metric that many samples have together, of which any part can be looked at."""
+
+    def value_of(self, indices: IntArray) -> float:
+        """Return the score over some samples.
+
+        Args:
+            indices: counted in the order in which samples came, int64 `[n]`; they may repeat.
         """
         ...
 

@@ -6,9 +6,17 @@ from typing import Literal
 
 import numpy as np
 
-from octavo.arrays import Array, FloatArray
+from octavo.arrays import Array, FloatArray, IntArray
 from octavo.errors import DataError
-from octavo.metrics.base import Mean, Needs, Outputs, check_numbers, chosen_output, labels_of
+from octavo.metrics.base import (
+    Bounds,
+    Mean,
+    Needs,
+    Outputs,
+    check_numbers,
+    chosen_output,
+    labels_of,
+)
 
 
 class TopK:
@@ -21,6 +29,7 @@ class TopK:
     higher_is_better = True
     needs: Needs = "labels"
     per_sample = True
+    bounds: Bounds | None = (0.0, 1.0)
 
     def __init__(self, k: int) -> None:
         self.name = f"top{k}"
@@ -60,11 +69,13 @@ class F1:
     higher_is_better = True
     needs: Needs = "labels"
     per_sample = False
+    bounds: Bounds | None = None
 
     def __init__(self, name: str, average: Literal["auto", "binary", "macro"]) -> None:
         self.name = name
         self._average = average
-        self._counts: Array | None = None  # [3, C]: hits, predictions, labels of each class
+        self._classes = 0
+        self._found: list[Array] = []  # [2, n]: predictions and labels of samples
 
     def update(self, outputs: Outputs, target: Array | Outputs) -> FloatArray:
         """Take scores `[N, C]` and labels `[N]`; return no scores, as samples have none.
@@ -74,23 +85,32 @@ class F1:
             NonFiniteError: a score is NaN.
         """
         scores, labels = classes_and_labels(self.name, outputs, target)
-        predictions, classes = scores.argmax(axis=1), scores.shape[1]
-        counts = np.stack(
-            [
-                np.bincount(found, minlength=classes)
-                for found in (labels[predictions == labels], predictions, labels)
-            ]
-        )
-        if self._counts is not None and self._counts.shape != counts.shape:
-            raise DataError(f"{self.name}: the number of classes changed to {classes}")
-        self._counts = counts if self._counts is None else self._counts + counts
+        if self._classes not in (0, scores.shape[1]):
+            raise DataError(f"{self.name}: the number of classes changed to {scores.shape[1]}")
+        self._classes = scores.shape[1]
+        self._found.append(np.stack([scores.argmax(axis=1), labels]))
         return np.empty(0)
 
     def value(self) -> float:
         """Return F1 over all samples, 0..1; a class never labelled nor predicted has none."""
-        if self._counts is None:
+        if not self._found:
             raise DataError(f"{self.name}: no sample was evaluated")
-        hits, predicted, labelled = self._counts
+        return self._value(*self._joined())
+
+    def value_of(self, indices: IntArray) -> float:
+        """Return F1 over the samples of these indices, int64 `[n]`, which may repeat."""
+        return self._value(*self._joined()[:, indices])
+
+    def _joined(self) -> Array:
+        if len(self._found) > 1:
+            self._found = [np.concatenate(self._found, axis=1)]
+        return self._found[0]
+
+    def _value(self, predictions: Array, labels: Array) -> float:
+        hits, predicted, labelled = (
+            np.bincount(found, minlength=self._classes)
+            for found in (labels[predictions == labels], predictions, labels)
+        )
         both = predicted + labelled
         scores = 2 * hits / np.maximum(both, 1)
         if self._average == "binary" or (self._average == "auto" and len(both) == 2):

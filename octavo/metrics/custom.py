@@ -9,18 +9,20 @@ import numpy as np
 
 from octavo.arrays import Array, FloatArray
 from octavo.errors import DataError, OctavoError
-from octavo.metrics.base import Mean, Needs, Outputs, labels_of
+from octavo.metrics.base import Bounds, Mean, Needs, Outputs, labels_of
 
 
 class FunctionMetric:
     """The mean of what a function gives per sample.
 
     The function gets the outputs by name (arrays, axis 0 = samples) and the labels, and returns a
-    number per sample. A function attribute `higher_is_better = False` turns the direction.
+    number per sample. A function attribute `higher_is_better = False` turns the direction;
+    `bounds = (0, 1)` says where scores lie, which proves more from fewer samples.
 
     Attributes:
         name: what the user calls it.
         higher_is_better: the direction.
+        bounds: the least and the greatest score of a sample, None where the function has none.
     """
 
     needs: Needs = "labels"
@@ -29,6 +31,7 @@ class FunctionMetric:
     def __init__(self, name: str, function: Callable[[Outputs, Array], Any]) -> None:
         self.name = name
         self.higher_is_better = bool(getattr(function, "higher_is_better", True))
+        self.bounds: Bounds | None = _bounds(name, getattr(function, "bounds", None))
         self._function = function
         self._mean = Mean()
 
@@ -58,3 +61,15 @@ class FunctionMetric:
     def value(self) -> float:
         """Return the mean score over all samples."""
         return self._mean.value(self.name)
+
+
+def _bounds(name: str, given: Any) -> Bounds | None:
+    if given is None:
+        return None
+    try:
+        low, high = (float(one) for one in given)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: bounds are {given!r}; give two numbers, such as (0, 1)") from None
+    if not low < high or not np.isfinite([low, high]).all():
+        raise DataError(f"{name}: scores cannot lie between {low:g} and {high:g}")
+    return low, high

@@ -8,7 +8,15 @@ import numpy as np
 
 from octavo.arrays import Array, FloatArray
 from octavo.errors import DataError
-from octavo.metrics.base import Mean, Needs, Outputs, check_numbers, chosen_output, labels_of
+from octavo.metrics.base import (
+    Bounds,
+    Mean,
+    Needs,
+    Outputs,
+    check_numbers,
+    chosen_output,
+    labels_of,
+)
 
 
 class MeanError:
@@ -21,6 +29,7 @@ class MeanError:
     higher_is_better = False
     needs: Needs = "labels"
     per_sample = True
+    bounds: Bounds | None = None
 
     def __init__(self, name: str, error: Callable[[FloatArray], FloatArray]) -> None:
         """Make a metric.

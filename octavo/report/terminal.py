@@ -37,7 +37,7 @@ def quantize_table(result: Row) -> Table:
         table.add_row("instance", "", "", conditions)
     groups = result["groups"]
     table.add_row("groups in INT8", "", f"{groups['int8']} of {groups['total']}", "")
-    table.add_row("evaluations", "", f"{result['evaluations']:g}", "")
+    table.add_row("evaluations", "", f"{result['evaluations']:.3g}", "")
     cost = f"{result['seconds']:.0f} s, {result['peak_memory_mb']:.0f} MB"
     table.add_row("spent", "", cost, "")
     for reason in throughput["noise"] if throughput else ():
@@ -53,7 +53,13 @@ def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
     sample_text = f" on {samples}{kind[result['evaluated_on']]} samples" if samples else ""
     change = accuracy["change_relative"]
     change_text = "" if change is None else f"{_percent(change)}, "
-    words = {"within": "within", "exceeded": "exceeds", "undecided": "undecided for", None: ""}
+    words = {
+        "proven": "proven within",
+        "within": "within",
+        "exceeded": "exceeds",
+        "undecided": "undecided for",
+        None: "",
+    }
     verdict = f"{words[accuracy['verdict']]} {result['tolerance']}"
     if accuracy["verdict"] and accuracy["int8"] is None:
         verdict = "no score"

@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
 
 import numpy as np
 
-from octavo.arrays import Array, Batch, FloatArray
 from octavo.backends.base import Session
-from octavo.data.base import Dataset, LabelledBatch
+from octavo.data.base import Dataset
 from octavo.errors import DataError
 from octavo.metrics import Metric, get_metric
 from octavo.metrics.agreement import Agreement
+from octavo.metrics.base import CorpusMetric
+from octavo.workflow.evaluation import Evaluation, MetricSource, Predict
+from octavo.workflow.reference import ReferenceOutputs
 from octavo.workflow.reporter import Advance
-
-Predict: TypeAlias = Callable[[Array | Batch], Array | dict[str, Array]]
-"""A loaded model: takes an array (one input) or a dict of arrays, returns the same forms."""
-
-MetricSource: TypeAlias = str | Callable[[Mapping[str, Array], Array], object]
-"""The name of a metric, or a function of the user's as `octavo.metrics.get_metric` takes it."""
-
-REMEMBERED_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One model's result.
-
-    Attributes:
-        value: of the metric.
-        scores: one per sample, float64; None where only the value has a meaning.
-        metric: its name.
-        higher_is_better: its direction.
-        samples: how many samples were judged; None where a function of the user's gave the score.
-        unscored: the outputs cannot be compared (their sizes differ); `value` is NaN.
-        outputs: the value of each output by name, where the metric is a mean over outputs.
-    """
-
-    value: float
-    scores: FloatArray | None
-    metric: str
-    higher_is_better: bool
-    samples: int | None
-    unscored: bool = False
-    outputs: Mapping[str, float] = field(default_factory=dict)
-
-
-class Evaluator(Protocol):
-    """Gives a model its score; called with the float model first."""
-
-    def __call__(self, session: Session, advance: Advance) -> Evaluation:
-        """Evaluate the model that `session` runs."""
-        ...
+from octavo.workflow.scoring import Scoring
 
 
 class MetricEvaluator:
-    """Evaluates by a metric of `octavo.metrics`, batch by batch.
-
-    Outputs of the float model that a metric compares with are remembered up to 256 MB and computed
-    again beyond that.
+    """Evaluates by a metric of `octavo.metrics`: the float model first, on all samples in order.
 
     Attributes:
+        samples: of the data, which the float model counts.
         single_class: outputs in which the float model gives one class for all samples, so that
             `agreement` looks at their values too.
         ranked: outputs of values that the float model sorts, which are no class scores.
@@ -82,60 +42,67 @@ class MetricEvaluator:
         self._metric = metric
         self._dataset = dataset
         self._batch_size = batch_size
-        self._reference: Session | None = reference
-        self._remembered: dict[int, Mapping[str, Array]] = {}
-        self._room = REMEMBERED_BYTES
+        self._outputs = ReferenceOutputs(reference)
+        self.samples = 0
         self.single_class: tuple[str, ...] = ()
         self.ranked: tuple[str, ...] = ()
 
     def __call__(self, session: Session, advance: Advance) -> Evaluation:
         """Evaluate the model that `session` runs on all samples."""
+        if not self.samples:
+            return self._first(session, advance)
+        scoring = self.scoring()
+        scoring.add(session, np.arange(self.samples), advance)
+        return scoring.evaluation()
+
+    def scoring(self) -> Scoring:
+        """Return what gathers the scores of a further model, for any samples."""
+        return Scoring(
+            self._new_metric(), self._dataset, self._batch_size, self._outputs, self.samples
+        )
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether some samples can be judged without the others."""
+        metric = get_metric(self._metric)
+        apart = metric.needs == "labels" or self._outputs.by_sample
+        return apart and (metric.per_sample or isinstance(metric, CorpusMetric))
+
+    def _new_metric(self) -> Metric:
         special = self.single_class or self.ranked  # of `agreement` alone
-        metric = Agreement(self.single_class, self.ranked) if special else get_metric(self._metric)
-        scores, samples = [], 0
-        for index, batch in enumerate(self._dataset.batches(self._batch_size)):
-            scores.append(self._judge(metric, session, index, batch))
+        return Agreement(self.single_class, self.ranked) if special else get_metric(self._metric)
+
+    def _first(self, session: Session, advance: Advance) -> Evaluation:
+        """Evaluate the float model, whose outputs are remembered where others are compared."""
+        metric = get_metric(self._metric)
+        scores = []
+        samples = 0
+        for batch in self._dataset.batches(self._batch_size):
+            outputs = session.run(batch.inputs)
+            if metric.needs == "labels":
+                assert batch.labels is not None
+                scores.append(metric.update(outputs, batch.labels))
+            else:
+                scores.append(metric.update(outputs, outputs))
+                self._outputs.add(outputs, batch.samples)
             samples += batch.samples
             advance(batch.samples)
-        if isinstance(metric, Agreement) and session is self._reference:
+        if metric.needs == "labels":
+            self._outputs.release()
+        self._outputs.end()
+        self.samples = samples
+        if isinstance(metric, Agreement):
             self.single_class, self.ranked = metric.single_class, metric.ranked
-        if metric.needs == "labels" or len(self._remembered) == len(scores):
-            self._reference = None  # a session can hold gigabytes
-        joined = np.concatenate(scores) if metric.per_sample else None
         return Evaluation(
             metric.value(),
-            joined,
+            np.concatenate(scores) if metric.per_sample else None,
             metric.name,
             metric.higher_is_better,
             samples,
             outputs=metric.outputs if isinstance(metric, Agreement) else {},
+            bounds=metric.bounds,
+            value_of=metric.value_of if isinstance(metric, CorpusMetric) else None,
         )
-
-    def _judge(
-        self, metric: Metric, session: Session, index: int, batch: LabelledBatch
-    ) -> FloatArray:
-        outputs = session.run(batch.inputs)
-        if metric.needs == "labels":
-            assert batch.labels is not None
-            return metric.update(outputs, batch.labels)
-        return metric.update(outputs, self._expected(session, index, batch, outputs))
-
-    def _expected(
-        self, session: Session, index: int, batch: LabelledBatch, outputs: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
-        if index in self._remembered:
-            return self._remembered[index]
-        if self._reference is None:
-            raise DataError(
-                "the evaluation data gave more batches than before; expected the same every time"
-            )
-        if session is not self._reference:
-            return self._reference.run(batch.inputs)
-        size = sum(array.nbytes for array in outputs.values())
-        if size <= self._room:
-            self._remembered[index] = outputs
-            self._room -= size
-        return outputs
 
 
 class UserEvaluator:

@@ -25,7 +25,7 @@ from octavo.job import Preprocessing, QuantizeJob
 from octavo.model import TensorSpec
 from octavo.workflow.batches import fixed_batch, sized
 from octavo.workflow.drawn import draw
-from octavo.workflow.evaluate import MetricSource, Predict
+from octavo.workflow.evaluation import MetricSource, Predict
 from octavo.workflow.reporter import Reporter
 
 RANDOM_SAMPLES = 32

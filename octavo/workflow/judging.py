@@ -15,14 +15,8 @@ from octavo.job import QuantizeJob
 from octavo.loaded import LoadedModel
 from octavo.metrics import get_metric
 from octavo.workflow.batches import full_batches, sized
-from octavo.workflow.evaluate import (
-    Evaluation,
-    Evaluator,
-    MetricEvaluator,
-    MetricSource,
-    Predict,
-    UserEvaluator,
-)
+from octavo.workflow.evaluate import MetricEvaluator, UserEvaluator
+from octavo.workflow.evaluation import Evaluation, Evaluator, MetricSource, Predict
 from octavo.workflow.finite import explain_non_finite
 from octavo.workflow.inputs import Given, RunData
 from octavo.workflow.reporter import Reporter

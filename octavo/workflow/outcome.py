@@ -41,7 +41,8 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     if best.accuracy.verdict == "undecided":
         loss = f"the data cannot tell whether it is within {job.tolerance}"
         return f"INT8 is faster, and {loss} ({name})"
-    return f"INT8 is within {job.tolerance} of FP32 and faster ({name})"
+    shown = "proven to be within" if best.accuracy.verdict == "proven" else "within"
+    return f"INT8 is {shown} {job.tolerance} of FP32 and faster ({name})"
 
 
 def _beyond(job: QuantizeJob, best: Trial) -> str:

@@ -23,8 +23,10 @@ from octavo.plan import Plan, Scheme
 from octavo.search.candidates import Candidate, candidates, float_reasons
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import calibrate
+from octavo.workflow.exam import Examiner, make_examiner
 from octavo.workflow.floatform import float_form_defect
 from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_ins
+from octavo.workflow.judge import Judge
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.opened import without_quantization
@@ -33,7 +35,7 @@ from octavo.workflow.proposals import Solving
 from octavo.workflow.prospect import Prospect, job_space, space_plans
 from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
-from octavo.workflow.search import Judge, Outcome, search
+from octavo.workflow.search import Outcome, search
 from octavo.workflow.setting import Setting, describe, source_record
 from octavo.workflow.trial import Trial, group_rows
 from octavo.workspace import MEGABYTE, folder_size, require_space, workspace
@@ -155,17 +157,25 @@ def _find(
         job,
         judging.fp32,
         judging.evaluator,
-        judging.samples,
+        judging.fp32.samples,
         given.evaluate is not None or data.evaluated_on != "random",
         baselines,
         place,
         reporter,
         data.calibration,
+        _examiner(job, judging, data),
     )
     if statistics is None or not data.calibrated:
         return search(plans, statistics, judge), judging
     prospect = Prospect(setting, job, statistics, data.calibration, reporter)
     return search(Solving(plans, prospect, job, reporter), statistics, judge), judging
+
+
+def _examiner(job: QuantizeJob, judging: Judging, data: RunData) -> Examiner | None:
+    """Return what judges by some samples first; data that made the plans prove nothing of them."""
+    if data.evaluated_on != "evaluation" or job.allow_overlap:
+        return None
+    return make_examiner(judging.evaluator, judging.fp32, job.tolerance, job.seed)
 
 
 def _manifest(
@@ -183,7 +193,7 @@ def _manifest(
     measurements = {
         "accuracy": _accuracy(best, judging),
         "throughput": best.throughput.to_json() if best and best.throughput else None,
-        "evaluations": float(len(outcome.trials)),
+        "evaluations": outcome.evaluations,
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
         "groups": {"total": len(setting.graph.groups), "int8": kept.executed if kept else 0},

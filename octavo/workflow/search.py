@@ -5,96 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from octavo.backends.base import Ranges
-from octavo.bench import ModelRef
-from octavo.correct import Corrected
-from octavo.data.base import Dataset
 from octavo.errors import (
     DataError,
     ExitCode,
     ModelError,
     NonFiniteError,
     OctavoError,
-    UnequalSizesError,
 )
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
-from octavo.model import Model
 from octavo.plan import Plan
 from octavo.search.apart import far_apart
 from octavo.search.candidates import Candidate, without
 from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import plan_ranges
-from octavo.workflow.correct import correct_model
-from octavo.workflow.evaluate import Evaluation, Evaluator
 from octavo.workflow.finite import explain_weights
-from octavo.workflow.measure import Throughput, measure_surely, save_model
+from octavo.workflow.judge import Judge
 from octavo.workflow.proposals import InOrder, Proposals
-from octavo.workflow.reporter import Reporter
-from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial, audit
-from octavo.workflow.verdict import judge
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Everything that plans are judged by.
-
-    Attributes:
-        setting: the float model and its target.
-        job: tolerance and time.
-        fp32: the float model's evaluation.
-        evaluator: evaluates a model.
-        samples: how many samples an evaluation has, None where that is not known.
-        real: whether the samples are data and not random numbers.
-        baselines: the saved FP32 models.
-        place: a folder for models that are measured.
-        reporter: is told the progress.
-        calibration: what models are corrected on; None where none is.
-    """
-
-    setting: Setting
-    job: QuantizeJob
-    fp32: Evaluation
-    evaluator: Evaluator
-    samples: int | None
-    real: bool
-    baselines: Mapping[str, ModelRef]
-    place: Path
-    reporter: Reporter
-    calibration: Dataset | None = None
-
-    def correct(self, plan: Plan) -> Corrected | None:
-        """Return the model that a plan is built from, None where that is the float one."""
-        if not plan.recipe.corrections or self.calibration is None:
-            return None
-        size = self.job.batch_size
-        return correct_model(self.setting, plan, self.calibration, size, self.reporter)
-
-    def evaluate(self, model: Model, title: str) -> Evaluation:
-        """Evaluate a model built from the float one; outputs that are not finite score NaN."""
-        with self.reporter.track(title, self.samples) as advance:
-            try:
-                return self.evaluator(self.setting.open(model), advance)
-            except NonFiniteError as error:
-                self.reporter.warn(f"{title}: {error}")
-                return replace(self.fp32, value=math.nan, scores=None, outputs={})
-            except UnequalSizesError as error:
-                self.reporter.warn(f"{title}: {error}")
-                return replace(self.fp32, value=math.nan, scores=None, unscored=True, outputs={})
-
-    def measure(self, trial: Trial) -> Throughput:
-        """Measure a trial's model in turns with the float model."""
-        folder = self.place / trial.candidate.name.replace(" ", "-")
-        label = f"INT8 {trial.candidate.name}"
-        saved = save_model(self.setting, trial.model, folder, label, self.job.trust)
-        return measure_surely(
-            self.baselines, saved, self.setting, self.job.seconds, self.job.seed, self.reporter
-        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +40,7 @@ class Outcome:
         exit_code: done, tolerance not reached, or not faster.
         refused: why the runtime refused every plan; None where it ran one.
         defect: what is wrong with the form that would be quantized; None where nothing is.
+        evaluations: what judging cost, as evaluations of all samples.
     """
 
     best: Trial | None
@@ -115,6 +48,7 @@ class Outcome:
     exit_code: ExitCode = ExitCode.NOT_FASTER
     refused: str | None = None
     defect: str | None = None
+    evaluations: float = 0.0
 
     @property
     def keeps_int8(self) -> bool:
@@ -148,6 +82,8 @@ def search(
             trial = _try(candidate, statistics, judge_by)
             if trial.accuracy.reached:
                 trial = trial.measured(judge_by.measure(trial))
+            if trial.good:
+                trial = judge_by.conclude(trial)
         except OctavoError as error:
             refused = str(error)
             judge_by.reporter.warn(f"{candidate.name}: {refused}")
@@ -160,7 +96,8 @@ def search(
             break
         if trial.accuracy.reached:
             passed.append(candidate.plan.formats)
-    return _outcome(trials, judge_by) if trials else Outcome(None, refused=refused)
+    outcome = _outcome(trials, judge_by) if trials else Outcome(None, refused=refused)
+    return replace(outcome, evaluations=judge_by.spent.evaluations(judge_by.samples))
 
 
 def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
@@ -181,9 +118,11 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
         others = [trial for trial in trials if trial.accuracy.reached]
         return _outcome(others, judge_by) if others else Outcome(None, refused=failure)
     best = measured[-1] if measured[-1].faster else measured[0]
-    by_name = {trial.candidate.name: trial for trial in (*trials, *measured)}
+    if best.faster:  # it is kept, so that its figures are to be of all samples
+        best = judge_by.complete(best)
+    by_name = {trial.candidate.name: trial for trial in (*trials, *measured, best)}
     rows = [by_name[trial.candidate.name].to_json() for trial in trials]
-    return Outcome(best, rows, ExitCode.TOLERANCE_NOT_REACHED)
+    return Outcome(best, rows, ExitCode.DONE if best.good else ExitCode.TOLERANCE_NOT_REACHED)
 
 
 def _measure_missed(missed: Sequence[Trial], judge_by: Judge) -> tuple[list[Trial], str]:
@@ -241,6 +180,5 @@ def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -
     except NonFiniteError as error:
         raise DataError(explain_weights(error, setting, candidate.quantized)) from None
     audits = audit(setting, candidate, source, built)
-    int8 = judge_by.evaluate(built, f"evaluating {candidate.name}")
-    accuracy = judge(judge_by.fp32, int8, judge_by.job.tolerance, real=judge_by.real)
-    return Trial(candidate, ranges, built, audits, accuracy, corrected=corrected)
+    accuracy, exam = judge_by.examine(built, candidate.name)
+    return Trial(candidate, ranges, built, audits, accuracy, corrected=corrected, exam=exam)

@@ -13,6 +13,7 @@ from octavo.graph import Graph
 from octavo.model import Model
 from octavo.plan import FP32
 from octavo.search.candidates import Candidate
+from octavo.workflow.exam import Exam
 from octavo.workflow.measure import Throughput
 from octavo.workflow.setting import Setting
 from octavo.workflow.verdict import Accuracy
@@ -30,6 +31,7 @@ class Trial:
         accuracy: both models judged.
         throughput: both models measured; None where accuracy already decided.
         corrected: the float model that it was built from; None where that is the user's.
+        exam: how its evaluation goes on; None where all samples were judged.
     """
 
     candidate: Candidate
@@ -39,6 +41,7 @@ class Trial:
     accuracy: Accuracy
     throughput: Throughput | None = None
     corrected: Corrected | None = None
+    exam: Exam | None = None
 
     @property
     def faster(self) -> bool:

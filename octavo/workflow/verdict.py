@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any
 
-import numpy as np
-
-from octavo.arrays import FloatArray
+from octavo.search.prove import Margin
+from octavo.search.prove.verdict import Verdict, measured, standard_error
 from octavo.tolerance import Tolerance
-from octavo.workflow.evaluate import Evaluation
+from octavo.workflow.evaluation import Evaluation
 
-Verdict: TypeAlias = Literal["within", "undecided", "exceeded"]
-"""`within`: the measured loss is accepted, which is no proof. `undecided`: it would be, and the
-sample is so small that chance alone moves the result by more than the tolerance. `exceeded`: the
-measured loss is too large."""
-
-_CLEAR = 2.0  # standard errors beyond which even a small sample decides
 _EQUAL = 1e-6  # between values of outputs that are called the same
-_FEW = 10  # samples below which the spread of their scores tells too little of its own size
 
 
 @dataclass(frozen=True)
@@ -37,6 +29,8 @@ class Accuracy:
         reached: whether the value that was measured is within the tolerance; of random samples
             that cannot be compared (`Evaluation.unscored`), true: they decide nothing.
         outputs: the value of each output of INT8 by name, where the metric is a mean over outputs.
+        proof: how the verdict was shown or would have been: `alpha`, `basis`, `samples` that no
+            search saw, and `at` how many of these it was there; empty where nothing was to prove.
     """
 
     fp32: float
@@ -47,6 +41,7 @@ class Accuracy:
     verdict: Verdict
     reached: bool
     outputs: Mapping[str, float] = field(default_factory=dict)
+    proof: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def weakest(self) -> tuple[str, float] | None:
@@ -65,7 +60,7 @@ class Accuracy:
         loss = self.fp32 - self.int8 if self.higher_is_better else self.int8 - self.fp32
         if math.isnan(loss):
             return math.inf
-        slack = tolerance.slack(self.fp32, self.metric)
+        slack = tolerance.of(self.fp32)
         return loss / slack if slack else math.inf if loss > 0 else 0.0
 
     def to_json(self) -> dict[str, object]:
@@ -79,6 +74,7 @@ class Accuracy:
             "samples": self.samples,
             "verdict": self.verdict,
             **({"outputs": dict(self.outputs)} if len(self.outputs) > 1 else {}),
+            **({"proof": dict(self.proof)} if self.proof else {}),
         }
 
 
@@ -87,7 +83,12 @@ def _finite(value: float | None) -> float | None:
 
 
 def judge(
-    fp32: Evaluation, int8: Evaluation, tolerance: Tolerance, *, real: bool = True
+    fp32: Evaluation,
+    int8: Evaluation,
+    tolerance: Tolerance,
+    *,
+    real: bool = True,
+    slack: float | None = None,
 ) -> Accuracy:
     """Compare two evaluations on the same samples.
 
@@ -96,11 +97,12 @@ def judge(
         int8: of the quantized model, by the same metric.
         tolerance: the accepted loss.
         real: False for samples that are random numbers, which decide nothing.
+        slack: the accepted loss in the metric's units, where `fp32` is of some samples only.
 
     Raises:
         UsageError: the tolerance is a share of an FP32 value that is negative or near zero.
     """
-    slack = tolerance.slack(fp32.value, fp32.metric)
+    slack = tolerance.slack(fp32.value, fp32.metric) if slack is None else slack
     sign = 1.0 if fp32.higher_is_better else -1.0
     margin = sign * (int8.value - fp32.value) + slack
     reached = bool(margin >= -1e-12 * max(1.0, abs(fp32.value)))  # false for NaN
@@ -112,7 +114,7 @@ def judge(
         higher_is_better=fp32.higher_is_better,
         samples=fp32.samples,
         verdict=(
-            _verdict(margin, slack, _standard_error(fp32, int8, tolerance), real=real)
+            _verdict(margin, slack, _error(fp32, int8, tolerance), real=real)
             if reached
             else "exceeded"
         ),
@@ -121,39 +123,15 @@ def judge(
     )
 
 
-def _verdict(margin: float, slack: float, error: float | None, *, real: bool) -> Verdict:
-    if not real or (error is not None and error > slack and margin < _CLEAR * error):
-        return "undecided"
-    return "within"
+def _verdict(margin: float, slack: float, error: float, *, real: bool) -> Verdict:
+    found = measured(max(margin, 0.0), slack, error)
+    return found if real else "undecided"
 
 
-def _standard_error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) -> float | None:
-    """Return the paired standard error of mean(q - (1 - tolerance) * f), None without scores.
-
-    Hits and misses have a standard error of 0 where the models never disagree, however few the
-    samples. As in Laplace's rule of succession, one more sample is therefore counted in which INT8
-    misses and FP32 hits; it takes about one sample per unit of tolerance (100 for 1 %) to outweigh
-    it. Scores in other units have no such bound and no such sample, and neither have those that
-    differ from sample to sample, such as cosines: how much they vary is seen.
-    """
+def _error(fp32: Evaluation, int8: Evaluation, tolerance: Tolerance) -> float:
+    """Return the paired standard error of the margin, 0 where samples have no scores."""
     if fp32.scores is None or int8.scores is None:
-        return None
-    if len(fp32.scores) < 2:
-        return math.inf
-    share = tolerance.value if tolerance.relative else 0.0
-    if not fp32.higher_is_better:
-        share = -share
-    differences: FloatArray = int8.scores - (1.0 - share) * fp32.scores
-    bounded = _bounded(fp32.scores) and _bounded(int8.scores)
-    if fp32.higher_is_better and bounded and not _varied(differences):
-        differences = np.append(differences, -1.0)
-    return float(np.std(differences, ddof=1) / math.sqrt(len(differences)))
-
-
-def _varied(differences: FloatArray) -> bool:
-    """Return whether so many differences are distinct that they are no counts of hits."""
-    return len(differences) >= _FEW and 2 * len(np.unique(differences)) > len(differences)
-
-
-def _bounded(scores: FloatArray) -> bool:
-    return bool(np.all(np.abs(scores) <= 1.0))
+        return 0.0
+    margin = Margin(tolerance, fp32.higher_is_better, fp32.bounds)
+    low = None if fp32.bounds is None else margin.range()[0]
+    return standard_error(margin.of(fp32.scores, int8.scores), low)

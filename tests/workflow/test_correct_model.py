@@ -20,8 +20,8 @@ from octavo.testing.networks import convnet
 from octavo.testing.simulation import sqnr
 from octavo.workflow.compare import _unscaled
 from octavo.workflow.correct import correct_model
+from octavo.workflow.judge import Judge
 from octavo.workflow.measure import Throughput
-from octavo.workflow.search import Judge
 
 
 def unequal():

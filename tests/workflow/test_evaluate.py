@@ -6,7 +6,7 @@ import pytest
 from octavo.data import open_dataset
 from octavo.errors import DataError
 from octavo.model import TensorSpec
-from octavo.workflow import evaluate
+from octavo.workflow import reference
 from octavo.workflow.evaluate import MetricEvaluator, UserEvaluator
 
 INPUTS = (TensorSpec("x", "float32", ("N", 4)),)
@@ -104,7 +104,7 @@ def test_several_classes_are_compared_as_classes(labelled):
 
 def test_outputs_of_fp32_that_do_not_fit_memory_are_computed_again(labelled, monkeypatch):
     """Two batches of 4 samples x 4 floats are 128 bytes; the third is not remembered."""
-    monkeypatch.setattr(evaluate, "REMEMBERED_BYTES", 128)
+    monkeypatch.setattr(reference, "REMEMBERED_BYTES", 128)
     fp32, int8 = Scale(1.0), Scale(-1.0)
     evaluator = MetricEvaluator("agreement", labelled, 4, fp32)
     evaluator(fp32, advance)

@@ -25,11 +25,12 @@ from octavo.tolerance import Tolerance
 from octavo.workflow import measure
 from octavo.workflow import search as search_module
 from octavo.workflow.calibrate import calibrate
-from octavo.workflow.evaluate import Evaluation
+from octavo.workflow.evaluation import Evaluation
 from octavo.workflow.finite import explain_weights
+from octavo.workflow.judge import Judge
 from octavo.workflow.measure import Throughput
 from octavo.workflow.outcome import explain_outcome, warn_of_output
-from octavo.workflow.search import Judge, Outcome, search
+from octavo.workflow.search import Outcome, search
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import judge as judge_accuracy
 

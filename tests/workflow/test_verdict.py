@@ -5,15 +5,15 @@ import pytest
 
 from octavo.errors import UsageError
 from octavo.tolerance import Tolerance
-from octavo.workflow.evaluate import Evaluation
+from octavo.workflow.evaluation import Evaluation
 from octavo.workflow.verdict import judge
 
 ONE_PERCENT = Tolerance(0.01, relative=True)
 
 
-def scored(scores, higher=True):
+def scored(scores, higher=True, bounds=None):
     scores = np.asarray(scores, dtype=np.float64)
-    return Evaluation(float(scores.mean()), scores, "score", higher, len(scores))
+    return Evaluation(float(scores.mean()), scores, "score", higher, len(scores), bounds=bounds)
 
 
 def valued(value, higher=True):
@@ -21,7 +21,7 @@ def valued(value, higher=True):
 
 
 def hits(right, samples):
-    return scored([1.0] * right + [0.0] * (samples - right))
+    return scored([1.0] * right + [0.0] * (samples - right), bounds=(0.0, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,12 @@ def test_scores_in_other_units_get_no_pseudo_sample():
 
 
 def test_the_spread_of_cosines_is_seen_on_few_samples():
-    cosines = scored(1 - np.random.default_rng(0).random(30) * 1e-3)
-    assert judge(scored(np.ones(30)), cosines, ONE_PERCENT).verdict == "within"
-    few = scored(cosines.scores[:9])
-    assert judge(scored(np.ones(9)), few, ONE_PERCENT).verdict == "undecided"
+    def cosines(scores):
+        return scored(scores, bounds=(-1.0, 1.0))
+
+    near = 1 - np.random.default_rng(0).random(30) * 1e-3
+    assert judge(cosines(np.ones(30)), cosines(near), ONE_PERCENT).verdict == "within"
+    assert judge(cosines(np.ones(9)), cosines(near[:9]), ONE_PERCENT).verdict == "undecided"
 
 
 def test_random_samples_do_not_hide_a_loss():

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from octavo.arrays import IntArray
 from octavo.search.prove.margin import Margin
-
-IntArray: TypeAlias = NDArray[np.int64]
 
 Values: TypeAlias = Callable[[IntArray], tuple[float, float]]
 """Computes the metric of FP32 and of INT8 over the samples of these indices, which may repeat."""

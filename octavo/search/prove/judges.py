@@ -8,9 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from octavo.arrays import FloatArray
+from octavo.arrays import FloatArray, IntArray
 from octavo.search.prove.bets import Bets
-from octavo.search.prove.corpus import IntArray
 from octavo.search.prove.looks import Looks
 from octavo.search.prove.margin import Margin
 from octavo.search.prove.sequence import Levels, Sequence, Wealth

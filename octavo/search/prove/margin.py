@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeAlias
 
 import numpy as np
 
 from octavo.arrays import FloatArray
 from octavo.errors import DataError, UsageError
+from octavo.metrics.base import Bounds
 from octavo.tolerance import Tolerance
-
-Bounds: TypeAlias = tuple[float, float]
-"""The least and the greatest score that one sample can have."""
 
 _ROUNDING = 1e-9
 _LEAST = 1e-6

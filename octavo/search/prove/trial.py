@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from octavo.arrays import FloatArray
+from octavo.arrays import FloatArray, IntArray
 from octavo.errors import DataError, UsageError
 from octavo.search.prove.bets import Bets
-from octavo.search.prove.corpus import Estimate, IntArray, Values, bootstrap
+from octavo.search.prove.corpus import Estimate, Values, bootstrap
 from octavo.search.prove.judges import Betting, Judge, Normal, Stage
 from octavo.search.prove.looks import Looks
 from octavo.search.prove.margin import Margin

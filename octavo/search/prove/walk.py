@@ -29,8 +29,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from octavo.arrays import IntArray
 from octavo.errors import UsageError
-from octavo.search.prove.corpus import IntArray, Values, bootstrap
+from octavo.search.prove.corpus import Values, bootstrap
 from octavo.search.prove.judges import Stage
 from octavo.search.prove.margin import Margin
 from octavo.search.prove.sequence import Levels

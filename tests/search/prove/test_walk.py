@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from octavo.arrays import FloatArray
+from octavo.arrays import FloatArray, IntArray
 from octavo.errors import DataError, UsageError
 from octavo.search.prove import CorpusTrial, Margin, Trial, Walk, split
-from octavo.search.prove.corpus import IntArray
 from octavo.tolerance import Tolerance
 
 ONE_PERCENT = Margin(Tolerance(0.01, relative=True), bounds=(0.0, 1.0))

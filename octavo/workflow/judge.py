@@ -1,0 +1,182 @@
+"""What every plan of a search is judged by: the data, the tolerance and the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from octavo.backends.base import Session
+from octavo.bench import ModelRef
+from octavo.correct import Corrected
+from octavo.data.base import Dataset
+from octavo.errors import NonFiniteError, UnequalSizesError
+from octavo.job import QuantizeJob
+from octavo.model import Model
+from octavo.plan import Plan
+from octavo.workflow.correct import correct_model
+from octavo.workflow.evaluation import Evaluation, Evaluator
+from octavo.workflow.exam import Exam, Examiner
+from octavo.workflow.measure import Throughput, measure_surely, save_model
+from octavo.workflow.reporter import Advance, Reporter
+from octavo.workflow.setting import Setting
+from octavo.workflow.trial import Trial
+from octavo.workflow.verdict import Accuracy, judge
+
+_Found = TypeVar("_Found")
+
+
+@dataclass
+class Spent:
+    """What judging has cost.
+
+    Attributes:
+        forwards: samples run through INT8 models.
+        whole: evaluations by a function of the user's, whose samples nobody counts.
+    """
+
+    forwards: int = 0
+    whole: int = 0
+
+    def evaluations(self, samples: int | None) -> float:
+        """Return the cost as evaluations of all `samples`."""
+        return self.whole + (self.forwards / samples if samples else 0.0)
+
+
+def describe(accuracy: Accuracy) -> str:
+    """Return what samples so far tell of a plan."""
+    change = accuracy.change_relative
+    shown = "" if change is None else f" ({change:+.2%})"
+    return (
+        f"{accuracy.metric} {accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}{shown} on "
+        f"{accuracy.samples} samples: {'it may hold' if accuracy.reached else 'it loses too much'}"
+    )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Everything that plans are judged by.
+
+    Attributes:
+        setting: the float model and its target.
+        job: tolerance and time.
+        fp32: the float model's evaluation.
+        evaluator: evaluates a model.
+        samples: how many samples an evaluation has, None where that is not known.
+        real: whether the samples are data and not random numbers.
+        baselines: the saved FP32 models.
+        place: a folder for models that are measured.
+        reporter: is told the progress.
+        calibration: what models are corrected on; None where none is.
+        examiner: judges by some of the samples first; None where only all of them tell.
+        spent: what it has cost so far.
+    """
+
+    setting: Setting
+    job: QuantizeJob
+    fp32: Evaluation
+    evaluator: Evaluator
+    samples: int | None
+    real: bool
+    baselines: Mapping[str, ModelRef]
+    place: Path
+    reporter: Reporter
+    calibration: Dataset | None = None
+    examiner: Examiner | None = None
+    spent: Spent = field(default_factory=Spent)
+
+    def correct(self, plan: Plan) -> Corrected | None:
+        """Return the model that a plan is built from, None where that is the float one."""
+        if not plan.recipe.corrections or self.calibration is None:
+            return None
+        size = self.job.batch_size
+        return correct_model(self.setting, plan, self.calibration, size, self.reporter)
+
+    def examine(self, model: Model, name: str) -> tuple[Accuracy, Exam | None]:
+        """Judge a model on as many samples as it takes to decide.
+
+        Returns:
+            what they show, and what is to be gone on with; None where all samples were judged.
+        """
+        examiner, title = self.examiner, f"evaluating {name}"
+        if examiner is None or not examiner.proves:
+            return self._judged(self.evaluate(model, title)), None
+        exam = examiner.begin()
+
+        def look(session: Session, advance: Advance) -> Accuracy:
+            return examiner.search(exam, session, advance)
+
+        found = self._run(model, title, exam.trial.left, look)
+        if isinstance(found, Evaluation):
+            return self._judged(found), None
+        self.reporter.say(f"{name}: {describe(found)}")
+        return found, exam
+
+    def conclude(self, trial: Trial) -> Trial:
+        """Prove the plan that was chosen, and evaluate it on all samples."""
+        return self._go_on(trial, proven=True)
+
+    def complete(self, trial: Trial) -> Trial:
+        """Evaluate a plan on all samples, without a proof."""
+        return self._go_on(trial, proven=False)
+
+    def _go_on(self, trial: Trial, *, proven: bool) -> Trial:
+        exam, examiner = trial.exam, self.examiner
+        if exam is None or examiner is None:
+            return trial
+
+        def look(session: Session, advance: Advance) -> Accuracy:
+            act = examiner.conclude if proven else examiner.complete
+            return act(exam, session, advance)
+
+        verb = "proving" if proven else "evaluating all of"
+        left = (self.samples or 0) - len(exam.scoring.seen)
+        found = self._run(trial.model, f"{verb} {trial.candidate.name}", left, look)
+        accuracy = self._judged(found) if isinstance(found, Evaluation) else found
+        return replace(trial, accuracy=accuracy, exam=None)
+
+    def _judged(self, int8: Evaluation) -> Accuracy:
+        return judge(self.fp32, int8, self.job.tolerance, real=self.real)
+
+    def evaluate(self, model: Model, title: str) -> Evaluation:
+        """Evaluate a model built from the float one; outputs that are not finite score NaN."""
+        return self._run(model, title, self.samples, self.evaluator)
+
+    def _run(
+        self,
+        model: Model,
+        title: str,
+        samples: int | None,
+        act: Callable[[Session, Advance], _Found],
+    ) -> _Found | Evaluation:
+        """Return what `act` does with an open model, or an evaluation of NaN where it cannot."""
+        counted = 0
+
+        def count(done: int) -> None:
+            nonlocal counted
+            counted += done
+            self.spent.forwards += done
+            advance(done)
+
+        try:
+            with self.reporter.track(title, samples) as advance:
+                return act(self.setting.open(model), count)
+        except NonFiniteError as error:
+            self.reporter.warn(f"{title}: {error}")
+            return replace(self.fp32, value=math.nan, scores=None, outputs={})
+        except UnequalSizesError as error:
+            self.reporter.warn(f"{title}: {error}")
+            return replace(self.fp32, value=math.nan, scores=None, unscored=True, outputs={})
+        finally:
+            self.spent.whole += not counted
+
+    def measure(self, trial: Trial) -> Throughput:
+        """Measure a trial's model in turns with the float model."""
+        folder = self.place / trial.candidate.name.replace(" ", "-")
+        label = f"INT8 {trial.candidate.name}"
+        saved = save_model(self.setting, trial.model, folder, label, self.job.trust)
+        return measure_surely(
+            self.baselines, saved, self.setting, self.job.seconds, self.job.seed, self.reporter
+        )
