@@ -2,6 +2,7 @@
 
 DIR/manifest.json   what it is, where it came from, how it was judged, checksums of the rest
 DIR/model/          the model in its framework's own format, written by the backend
+DIR/study/          the trials of the search that made it; stays when an artifact is replaced
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from octavo.workspace import replace_folder, sync, workspace
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 MODEL = "model"
+STUDY = "study"
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,11 @@ def check_output(folder: Path) -> Path:
 def _foreign_files(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    present = {file.relative_to(folder).as_posix() for file in folder.rglob("*")}
+    present = {
+        name
+        for file in folder.rglob("*")
+        if (name := file.relative_to(folder).as_posix()).split("/")[0] != STUDY
+    }
     if not is_artifact(folder):
         return sorted(present)
     listed = json.loads((folder / MANIFEST).read_text())["files"]
@@ -168,6 +175,8 @@ def write_artifact(output: Path, manifest: Manifest, save: Callable[[Path], None
             (new / MODEL).mkdir(parents=True)
             save(new / MODEL)
             _write_manifest(new, manifest)
+            if (output / STUDY).is_dir():
+                shutil.copytree(output / STUDY, new / STUDY)
             sync(new)
             replace_folder(new, output)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from octavo.plan import CORRECTIONS, Correction
 from octavo.tolerance import Tolerance
 
 _SIZES = re.compile(r"[1-9]\d*(\s*[xX,]\s*[1-9]\d*)*")
+_DURATION = re.compile(
+    r"(?:(\d+\.?\d*)\s*h)?\s*(?:(\d+\.?\d*)\s*m(?:in)?)?\s*(?:(\d+\.?\d*)\s*s?)?"
+)
+_UNITS = (3600.0, 60.0, 1.0)
 _ALL = ", ".join(CORRECTIONS)
 _SIDE = {"type": "integer", "minimum": 1}
 _SIZES_TEXT = {"type": "string", "pattern": "^[1-9][0-9]*([xX,][1-9][0-9]*)*$"}
@@ -88,6 +93,27 @@ def _as_corrections(given: object) -> object:
     return tuple(name for name in CORRECTIONS if name in names)
 
 
+def parse_duration(given: object) -> object:
+    """Return seconds from a number or from text such as `90`, `30m`, `1h30m`.
+
+    Raises:
+        UsageError: it is neither, or no time at all.
+    """
+    text = str(given).strip().lower() if not isinstance(given, bool) else ""
+    found = _DURATION.fullmatch(text)
+    try:
+        if found and text:
+            parts = zip(_UNITS, found.groups(), strict=True)
+            seconds = sum(unit * float(part) for unit, part in parts if part)
+        else:
+            seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"a time is seconds, or text such as 90s, 30m or 1h30m; not {given!r}")
+    return seconds
+
+
 def _one_or_list(kind: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "array", "items": {"type": kind}}]})
 
@@ -118,6 +144,11 @@ Corrections: TypeAlias = Annotated[
             ]
         }
     ),
+]
+Duration: TypeAlias = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 Layout: TypeAlias = Annotated[

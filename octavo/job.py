@@ -10,10 +10,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from octavo.errors import UsageError, nearest
-from octavo.fields import Corrections, Layout, Numbers, Patterns, Shapes, Size, Text, ToleranceField
+from octavo.fields import (
+    Corrections,
+    Duration,
+    Layout,
+    Numbers,
+    Patterns,
+    Shapes,
+    Size,
+    Text,
+    ToleranceField,
+)
 from octavo.tolerance import Tolerance
 
 Approach: TypeAlias = Literal["auto", "static", "dynamic"]
+Strategy: TypeAlias = Literal["solve", "fallback", "tpe", "random", "grid", "nsga2"]
 RangeChoice: TypeAlias = Literal["auto", "minmax", "percentile", "entropy", "mse"]
 
 
@@ -122,6 +133,29 @@ class QuantizeJob(Settings):
         description="What runs the model, where more than one can: onnxruntime or openvino for "
         "ONNX; by default the first.",
     )
+    strategy: Strategy = Field(
+        default="solve",
+        description="How plans are found: solve prices and solves; fallback, tpe, random, grid and "
+        "nsga2 are the classic ways, for comparison.",
+    )
+    max_evaluations: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="No further plan is begun once this many evaluations were spent; by default "
+        "100 for other strategies than solve.",
+    )
+    timeout: Duration | None = Field(
+        default=None,
+        description="No further plan is begun after this time: seconds, or text such as 30m, 2h.",
+        json_schema_extra={"default": None},
+    )
+    study: Text | None = Field(
+        default=None,
+        description="Where trials are kept: a folder, or a database such as sqlite:///study.db; "
+        "by default in the artifact's folder.",
+    )
+    resume: bool = Field(default=False, description="Go on with the study of an earlier run.")
     threads: int = Field(default=1, ge=1, description="Threads of one instance on the target.")
     calibration_samples: int | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,14 @@ class Noise:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Noise:
+        """Read what `to_json` wrote."""
+        lists: dict[str, Any] = {
+            name: tuple(value) for name, value in data.items() if isinstance(value, list)
+        }
+        return cls(**{**data, **lists})
 
 
 def parse_stat(text: str, cpus: Collection[int], ticks: int) -> CpuTimes:

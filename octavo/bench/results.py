@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,13 @@ class Measurement:
             "peak_memory_mb": self.peak_memory_mb,
             "cores": list(self.cores),
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        """Read what `to_json` wrote."""
+        rest = {name: value for name, value in data.items() if name != "latency_ms"}
+        latency = Latency(**data["latency_ms"])
+        return cls(**rest | {"latency": latency, "cores": tuple(data["cores"])})
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,19 @@ class PairResult:
             "ratio_ci95": list(self.ratio_ci95),
             **_conditions(self),
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PairResult:
+        """Read what `to_json` wrote."""
+        low, high = data["ratio_ci95"]
+        rest = {name: value for name, value in data.items() if name != "noisy"}
+        read = {
+            "baseline": Measurement.from_json(data["baseline"]),
+            "candidate": Measurement.from_json(data["candidate"]),
+            "ratio_ci95": (low, high),
+            "noise": Noise.from_json(data["noise"]),
+        }
+        return cls(**rest | read)
 
 
 def _conditions(result: SingleResult | PairResult) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from octavo.commands.options import Debug, Json, output, shapes_of
 from octavo.errors import UsageError
 
 _DATA, _JUDGE, _PLAN = "Data", "Accuracy", "Plan"
-_RUN = "Run"
+_SEARCH, _RUN = "Search", "Run"
 
 
 def quantize(
@@ -174,6 +174,46 @@ def quantize(
             rich_help_panel=_PLAN,
         ),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="solve|fallback|tpe|random|grid|nsga2",
+            help="How plans are found (solve).",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    max_evaluations: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Begin no further plan after N evaluations.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Begin no further plan after it: 90s, 30m, 2h.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Where trials are kept (DIR/study).",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume",
+            help="Go on with the study of an earlier run.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
     runtime: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +285,11 @@ def quantize(
         float=float_ or None,
         int8=int8 or None,
         requantize=requantize,
+        strategy=strategy,
+        max_evaluations=max_evaluations,
+        timeout=timeout,
+        study=study,
+        resume=resume,
         runtime=runtime,
         threads=threads,
         batch_size=batch_size,

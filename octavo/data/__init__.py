@@ -1,7 +1,7 @@
 """Calibration and evaluation data: what the user names, checked against the model."""
 
 from octavo.data.base import Dataset, LabelledBatch, Role
-from octavo.data.checked import CheckedDataset, overlap
+from octavo.data.checked import CheckedDataset, digest, overlap
 from octavo.data.labels import class_warnings
 from octavo.data.opening import DataSource, open_dataset
 from octavo.data.preprocess import Preprocess
@@ -17,6 +17,7 @@ __all__ = [
     "Preprocess",
     "Role",
     "class_warnings",
+    "digest",
     "input_ranges",
     "open_dataset",
     "overlap",

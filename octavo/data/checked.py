@@ -144,6 +144,22 @@ def overlap(calibration: Dataset, evaluation: Dataset) -> int:
     return sum(key in known for key in others)
 
 
+def digest(dataset: Dataset) -> str:
+    """Return the SHA-256 of all samples and labels; pictures count by the bytes of their files."""
+    total = hashlib.sha256()
+    if _by_file(dataset) and isinstance(dataset, CheckedDataset):
+        total.update(b"".join(dataset.keys()))
+        total.update(repr(getattr(dataset.source, "labels", ())).encode())
+        return total.hexdigest()
+    for batch in dataset.batches():
+        for key in sample_keys(batch):
+            total.update(key)
+        if batch.labels is not None:
+            total.update(f"{batch.labels.dtype.str}{batch.labels.shape[1:]}".encode())
+            total.update(batch.labels.tobytes())
+    return total.hexdigest()
+
+
 def _not_empty(source: Source) -> Iterator[LabelledBatch]:
     return (batch for batch in source.chunks() if batch.samples)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from octavo.graph import Graph
 from octavo.plan import Compute, Format, Plan
@@ -49,6 +50,23 @@ class Sensitivity:
     scale: float = 1.0
     plans: int = 0
     parts: Mapping[Compute, tuple[Part, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready form of the errors; `from_json` reads it back, without the parts."""
+        rows = [
+            [name, chosen.to_json(), error]
+            for name, errors in self.errors.items()
+            for chosen, error in errors.items()
+        ]
+        return {"errors": rows, "scale": self.scale, "plans": self.plans}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sensitivity:
+        """Read what `to_json` wrote."""
+        errors: dict[str, dict[Format, float]] = {}
+        for name, chosen, error in data["errors"]:
+            errors.setdefault(name, {})[Format.from_json(chosen)] = error
+        return cls(errors, data["scale"], data["plans"])
 
     def of(self, plan: Plan) -> float:
         """Return the error that a plan should have."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from octavo.backends.base import Session
 from octavo.bench import ModelRef
@@ -20,6 +21,7 @@ from octavo.workflow.correct import correct_model
 from octavo.workflow.evaluation import Evaluation, Evaluator
 from octavo.workflow.exam import Exam, Examiner
 from octavo.workflow.measure import Throughput, measure_surely, save_model
+from octavo.workflow.memory import Memory, known_scores
 from octavo.workflow.reporter import Advance, Reporter
 from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial
@@ -71,7 +73,9 @@ class Judge:
         reporter: is told the progress.
         calibration: what models are corrected on; None where none is.
         examiner: judges by some of the samples first; None where only all of them tell.
+        memory: knows what earlier runs of the same job found.
         spent: what it has cost so far.
+        started: the monotonic clock when the run began, seconds.
     """
 
     setting: Setting
@@ -85,7 +89,18 @@ class Judge:
     reporter: Reporter
     calibration: Dataset | None = None
     examiner: Examiner | None = None
+    memory: Memory = field(default_factory=Memory)
     spent: Spent = field(default_factory=Spent)
+    started: float = field(default_factory=time.monotonic)
+
+    def why_stop(self) -> str | None:
+        """Return which limit allows no further plan, None where none is reached."""
+        most, seconds = self.job.max_evaluations, self.job.timeout
+        if most is not None and self.spent.evaluations(self.samples) >= most:
+            return f"{self.spent.evaluations(self.samples):.3g} of {most:g} evaluations are spent"
+        if seconds is not None and time.monotonic() - self.started >= seconds:
+            return f"the time of {seconds:g} s is over"
+        return None
 
     def correct(self, plan: Plan) -> Corrected | None:
         """Return the model that a plan is built from, None where that is the float one."""
@@ -94,16 +109,29 @@ class Judge:
         size = self.job.batch_size
         return correct_model(self.setting, plan, self.calibration, size, self.reporter)
 
-    def examine(self, model: Model, name: str) -> tuple[Accuracy, Exam | None]:
+    def examine(
+        self, model: Model, name: str, known: Mapping[str, Any] | None = None
+    ) -> tuple[Accuracy, Exam | None]:
         """Judge a model on as many samples as it takes to decide.
 
+        Args:
+            model: the INT8 model.
+            name: of its plan.
+            known: what an earlier run recorded of it, see `Trial.record`.
+
         Returns:
-            what they show, and what is to be gone on with; None where all samples were judged.
+            what the samples show, and what is to be gone on with; None where all were judged.
         """
         examiner, title = self.examiner, f"evaluating {name}"
         if examiner is None or not examiner.proves:
+            if known:
+                self.spent.forwards += self.samples or 0
+                self.spent.whole += self.samples is None
+                return Accuracy(**known["judged"]), None
             return self._judged(self.evaluate(model, title)), None
         exam = examiner.begin()
+        if known and (scores := known_scores(known)) is not None:
+            exam.scoring.remember(scores)
 
         def look(session: Session, advance: Advance) -> Accuracy:
             return examiner.search(exam, session, advance)
@@ -124,7 +152,7 @@ class Judge:
 
     def _go_on(self, trial: Trial, *, proven: bool) -> Trial:
         exam, examiner = trial.exam, self.examiner
-        if exam is None or examiner is None:
+        if exam is None or examiner is None or trial.whole:
             return trial
 
         def look(session: Session, advance: Advance) -> Accuracy:
@@ -135,7 +163,7 @@ class Judge:
         left = (self.samples or 0) - len(exam.scoring.seen)
         found = self._run(trial.model, f"{verb} {trial.candidate.name}", left, look)
         accuracy = self._judged(found) if isinstance(found, Evaluation) else found
-        return replace(trial, accuracy=accuracy, exam=None)
+        return replace(trial, accuracy=accuracy)
 
     def _judged(self, int8: Evaluation) -> Accuracy:
         return judge(self.fp32, int8, self.job.tolerance, real=self.real)

@@ -28,6 +28,11 @@ class Throughput:
 
     pairs: Mapping[str, PairResult]
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Throughput:
+        """Read pairs as `PairResult.to_json` wrote them, by the name of the baseline."""
+        return cls({name: PairResult.from_json(pair) for name, pair in data.items()})
+
     @property
     def faster(self) -> bool:
         """Whether INT8 is faster than each baseline beyond the noise of the measurement."""

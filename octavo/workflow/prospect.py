@@ -30,6 +30,7 @@ from octavo.search.space import Space, make_space
 from octavo.workflow.batches import full_batches
 from octavo.workflow.calibrate import plan_ranges
 from octavo.workflow.correct import correct_model
+from octavo.workflow.memory import Memory
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial
@@ -78,6 +79,7 @@ class Prospect:
         statistics: of the calibration data.
         calibration: the samples that models are corrected and compared on.
         reporter: is told what is done.
+        memory: knows what earlier runs of the same job found.
     """
 
     setting: Setting
@@ -85,6 +87,7 @@ class Prospect:
     statistics: Statistics
     calibration: Dataset
     reporter: Reporter
+    memory: Memory = field(default_factory=Memory)
     _errors: dict[int, float] = field(default_factory=dict, repr=False)
     _sensitivities: dict[Recipe, Sensitivity] = field(default_factory=dict, repr=False)
     _refused: dict[str, str] = field(default_factory=dict, repr=False)
@@ -147,6 +150,14 @@ class Prospect:
     @cached_property
     def prices(self) -> Prices:
         """What groups and borders cost on the target."""
+        known = self.memory.noted("prices")
+        if known is not None:
+            return Prices.from_json(known)
+        found = self._price()
+        self.memory.note("prices", found.to_json())
+        return found
+
+    def _price(self) -> Prices:
         setting = self.setting
         profiler = Profiler(
             setting.backend, setting.model, setting.graph, setting.target, setting.sample,
@@ -182,7 +193,11 @@ class Prospect:
         """Return what every group adds to the error, with the ranges of a recipe, uncorrected."""
         plain = replace(recipe, corrections=())
         if plain not in self._sensitivities:
-            self._sensitivities[plain] = self._sensitivity(plain)
+            stage = f"sensitivity: {plain.ranges}"
+            known = self.memory.noted(stage)
+            found = self._sensitivity(plain) if known is None else Sensitivity.from_json(known)
+            self.memory.note(stage, found.to_json())
+            self._sensitivities[plain] = found
         return self._sensitivities[plain]
 
     def _sensitivity(self, recipe: Recipe) -> Sensitivity:

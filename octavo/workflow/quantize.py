@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import octavo
 from octavo.artifact import Manifest, check_output, is_artifact
 from octavo.backends.base import Backend
 from octavo.backends.registry import find_backend
+from octavo.bench import ModelRef
 from octavo.errors import UsageError
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
@@ -29,6 +31,7 @@ from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_
 from octavo.workflow.judge import Judge
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
 from octavo.workflow.measure import save_baselines
+from octavo.workflow.memory import Memory, open_memory
 from octavo.workflow.opened import without_quantization
 from octavo.workflow.outcome import explain_outcome, warn_of_output, why_no_plan, why_not_kept
 from octavo.workflow.proposals import Solving
@@ -61,8 +64,9 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
         wanted += space_plans(job_space(setting.graph, job))
     schemes = wanted_tensors(setting.graph, wanted)
     warn_of_stand_ins(data, given, bool(schemes), notes)
-    with workspace(output) as place:
-        outcome, judging = _find(job, given, setting, data, plans, schemes, place, notes)
+    with open_memory(job, given, setting, data, notes) as memory, workspace(output) as place:
+        working = _Run(job, given, setting, data, memory, place, notes, started)
+        outcome, judging = _find(working, plans, schemes)
     if outcome.best is not None:
         warn_of_output(job, outcome.best.accuracy, notes)
     manifest = _manifest(job, setting, data, judging, outcome, notes, time.monotonic() - started)
@@ -129,45 +133,74 @@ def load_source(job: QuantizeJob, given: Given) -> tuple[Backend, Model]:
     return backend, backend.load(source, trust=job.trust)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of one run share.
+
+    Attributes:
+        job: what was asked for.
+        given: what only Python can give.
+        setting: the float model and its target.
+        data: to calibrate and to evaluate on.
+        memory: knows what earlier runs of the same job found.
+        place: a folder for models that are measured.
+        reporter: is told the progress.
+        started: the monotonic clock when the run began, seconds.
+    """
+
+    job: QuantizeJob
+    given: Given
+    setting: Setting
+    data: RunData
+    memory: Memory
+    place: Path
+    reporter: Reporter
+    started: float
+
+    def evaluate_fp32(self) -> Judging:
+        """Evaluate the float model, after the time that all will take was told."""
+        announce_time(self.setting, self.job, self.data, self.reporter)
+        return evaluate_fp32(self.setting, self.job, self.given, self.data, self.reporter)
+
+    def judge(self, judging: Judging, baselines: Mapping[str, ModelRef]) -> Judge:
+        """Return what judges plans."""
+        return Judge(
+            self.setting,
+            self.job,
+            judging.fp32,
+            judging.evaluator,
+            judging.fp32.samples,
+            self.given.evaluate is not None or self.data.evaluated_on != "random",
+            baselines,
+            self.place,
+            self.reporter,
+            self.data.calibration,
+            _examiner(self.job, judging, self.data),
+            self.memory,
+            started=self.started,
+        )
+
+
 def _find(
-    job: QuantizeJob,
-    given: Given,
-    setting: Setting,
-    data: RunData,
-    plans: tuple[Candidate, ...],
-    schemes: Mapping[str, Scheme],
-    place: Path,
-    reporter: Reporter,
+    run: _Run, plans: tuple[Candidate, ...], schemes: Mapping[str, Scheme]
 ) -> tuple[Outcome, Judging]:
-    baselines = save_baselines(setting, place, job.trust)
-    size = folder_size(place)
+    job, setting, data, reporter = run.job, run.setting, run.data, run.reporter
+    baselines = save_baselines(setting, run.place, job.trust)
+    size = folder_size(run.place)
     # a candidate to measure and the final artifact, neither larger than FP32
-    require_space(place, 2 * size)
+    require_space(run.place, 2 * size)
     reporter.say(f"about {3 * size // MEGABYTE + 1} MB on disk while working")
-    announce_time(setting, job, data, reporter)
-    judging = evaluate_fp32(setting, job, given, data, reporter)
+    judging = run.evaluate_fp32()
     if plans and (defect := float_form_defect(setting, data.calibration, reporter)):
         reporter.warn(defect)
         return Outcome(None, defect=defect), judging
     statistics = (
         calibrate(setting, data.calibration, schemes, job.batch_size, reporter) if schemes else None
     )
-    judge = Judge(
-        setting,
-        job,
-        judging.fp32,
-        judging.evaluator,
-        judging.fp32.samples,
-        given.evaluate is not None or data.evaluated_on != "random",
-        baselines,
-        place,
-        reporter,
-        data.calibration,
-        _examiner(job, judging, data),
-    )
+    judge = run.judge(judging, baselines)
     if statistics is None or not data.calibrated:
         return search(plans, statistics, judge), judging
-    prospect = Prospect(setting, job, statistics, data.calibration, reporter)
+    prospect = Prospect(setting, job, statistics, data.calibration, reporter, run.memory)
     return search(Solving(plans, prospect, job, reporter), statistics, judge), judging
 
 

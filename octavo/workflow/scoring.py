@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,12 +38,14 @@ class Scoring:
     reference: ReferenceOutputs
     size: int
     _scores: FloatArray = field(init=False, repr=False)
+    _known: FloatArray = field(init=False, repr=False)
     _arrival: IntArray = field(init=False, repr=False)
     _count: int = field(default=0, init=False)
     _restored: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._scores = np.full(self.size, np.nan)
+        self._known = np.full(self.size, np.nan)
         self._arrival = np.full(self.size, -1, np.int64)
 
     def add(self, session: Session, indices: IntArray, advance: Advance) -> None:
@@ -57,17 +60,27 @@ class Scoring:
             NonFiniteError: an output is not finite.
             UnequalSizesError: outputs cannot be compared.
         """
-        ordered = np.sort(indices)
+        known = indices[np.isfinite(self._known[indices])]
+        if len(known):
+            self._restored = True
+            self._enter(known, self._known[known])
+            advance(len(known))
+        ordered = np.sort(np.setdiff1d(indices, known))
+        if not len(ordered):
+            return
         done = 0
         for batch in pick(self.dataset, ordered, self.batch_size):
             chosen = ordered[done : done + batch.samples]
             scores = self.metric.update(session.run(batch.inputs), self._target(chosen, batch))
-            if self.metric.per_sample:
-                self._scores[chosen] = scores
-            self._arrival[chosen] = self._count + np.arange(len(chosen))
-            self._count += len(chosen)
+            self._enter(chosen, scores)
             done += batch.samples
             advance(batch.samples)
+
+    def _enter(self, indices: IntArray, scores: FloatArray) -> None:
+        if self.metric.per_sample:
+            self._scores[indices] = scores
+        self._arrival[indices] = self._count + np.arange(len(indices))
+        self._count += len(indices)
 
     def _target(self, indices: IntArray, batch: LabelledBatch) -> Array | Mapping[str, Array]:
         if self.metric.needs == "labels":
@@ -75,13 +88,19 @@ class Scoring:
             return batch.labels
         return self.reference.of(indices, batch.inputs)
 
-    def restore(self, indices: Sequence[int], scores: Sequence[float]) -> None:
-        """Take scores that an earlier run found, of a metric that is a mean of them."""
-        chosen = np.asarray(indices, np.int64)
-        self._scores[chosen] = scores
-        self._arrival[chosen] = self._count + np.arange(len(chosen))
-        self._count += len(chosen)
-        self._restored = self._restored or bool(len(chosen))
+    def remember(self, scores: FloatArray) -> None:
+        """Take what an earlier run found, so that these samples need not run through the model.
+
+        Args:
+            scores: by sample, NaN for those that are not known, float64 `[size]`.
+        """
+        self._known = scores
+
+    def to_json(self) -> list[float | None] | None:
+        """Return scores by sample, None for those that were not added; None without scores."""
+        if not self.metric.per_sample:
+            return None
+        return [None if math.isnan(one) else one for one in self._scores.tolist()]
 
     def of(self, indices: IntArray) -> FloatArray:
         """Return the scores of samples that were added, in the given order, float64 `[n]`."""

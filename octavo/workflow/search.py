@@ -25,6 +25,7 @@ from octavo.search.initial import wanted_tensors
 from octavo.workflow.calibrate import plan_ranges
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.judge import Judge
+from octavo.workflow.measure import Throughput
 from octavo.workflow.proposals import InOrder, Proposals
 from octavo.workflow.trial import Trial, audit
 
@@ -75,15 +76,11 @@ def search(
     passed: list[Mapping[str, Any]] = []
     refused: str | None = None
     proposals = InOrder(plans) if isinstance(plans, Sequence) else plans
-    while (candidate := proposals.next(trials)) is not None:
+    while not _stopped(judge_by, trials) and (candidate := proposals.next(trials)) is not None:
         if candidate.plan.formats in passed:
             continue
         try:
-            trial = _try(candidate, statistics, judge_by)
-            if trial.accuracy.reached:
-                trial = trial.measured(judge_by.measure(trial))
-            if trial.good:
-                trial = judge_by.conclude(trial)
+            trial = _remembered(candidate, statistics, judge_by)
         except OctavoError as error:
             refused = str(error)
             judge_by.reporter.warn(f"{candidate.name}: {refused}")
@@ -98,6 +95,50 @@ def search(
             passed.append(candidate.plan.formats)
     outcome = _outcome(trials, judge_by) if trials else Outcome(None, refused=refused)
     return replace(outcome, evaluations=judge_by.spent.evaluations(judge_by.samples))
+
+
+def _stopped(judge_by: Judge, trials: Sequence[Trial]) -> bool:
+    """Return whether a limit of the user's allows no further plan; there is always a first one."""
+    why = judge_by.why_stop() if trials else None
+    if why:
+        judge_by.reporter.warn(f"the search stopped after {_counted(len(trials))}: {why}")
+    return why is not None
+
+
+def _counted(plans: int) -> str:
+    return "1 plan" if plans == 1 else f"{plans} plans"
+
+
+def _remembered(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
+    """Return the trial of a plan, without what an earlier run of the same job did for it.
+
+    Raises:
+        OctavoError: it cannot be built, run or judged, now or before.
+    """
+    memory = judge_by.memory
+    record = memory.find(candidate.plan)
+    if record is None:
+        with memory.trial(candidate.name, candidate.plan, judge_by.job.seed) as finish:
+            trial = _tried(candidate, statistics, judge_by, {})
+            finish(trial.record(judge_by.job.tolerance))
+            return trial
+    if record.state == "failed":
+        raise OctavoError(record.reason or "it failed before")
+    return _tried(candidate, statistics, judge_by, record.measurements)
+
+
+def _tried(
+    candidate: Candidate,
+    statistics: Statistics | None,
+    judge_by: Judge,
+    known: Mapping[str, Any],
+) -> Trial:
+    """Try a plan; measure it if it may hold, and prove it if it is faster too."""
+    trial = _try(candidate, statistics, judge_by, known)
+    if trial.accuracy.reached:
+        pairs = known.get("throughput")
+        trial = trial.measured(Throughput.from_json(pairs) if pairs else judge_by.measure(trial))
+    return judge_by.conclude(trial) if trial.good else trial
 
 
 def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
@@ -168,7 +209,12 @@ def _ranged(
     return candidate, plan_ranges(statistics, graph, candidate.plan, schemes)
 
 
-def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
+def _try(
+    candidate: Candidate,
+    statistics: Statistics | None,
+    judge_by: Judge,
+    known: Mapping[str, Any],
+) -> Trial:
     setting = judge_by.setting
     candidate, ranges = _ranged(candidate, statistics, setting.graph, judge_by.job)
     try:
@@ -180,5 +226,5 @@ def _try(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -
     except NonFiniteError as error:
         raise DataError(explain_weights(error, setting, candidate.quantized)) from None
     audits = audit(setting, candidate, source, built)
-    accuracy, exam = judge_by.examine(built, candidate.name)
+    accuracy, exam = judge_by.examine(built, candidate.name, known)
     return Trial(candidate, ranges, built, audits, accuracy, corrected=corrected, exam=exam)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from octavo.backends.base import Audit, Ranges
@@ -13,6 +13,7 @@ from octavo.graph import Graph
 from octavo.model import Model
 from octavo.plan import FP32
 from octavo.search.candidates import Candidate
+from octavo.tolerance import Tolerance
 from octavo.workflow.exam import Exam
 from octavo.workflow.measure import Throughput
 from octavo.workflow.setting import Setting
@@ -31,7 +32,7 @@ class Trial:
         accuracy: both models judged.
         throughput: both models measured; None where accuracy already decided.
         corrected: the float model that it was built from; None where that is the user's.
-        exam: how its evaluation goes on; None where all samples were judged.
+        exam: how its evaluation went and goes on; None where all samples were judged at once.
     """
 
     candidate: Candidate
@@ -52,6 +53,24 @@ class Trial:
     def good(self) -> bool:
         """Whether it is within the tolerance and faster."""
         return self.accuracy.reached and self.faster
+
+    @property
+    def whole(self) -> bool:
+        """Whether all samples were judged."""
+        return self.exam is None or len(self.exam.scoring.seen) == self.exam.scoring.size
+
+    def record(self, tolerance: Tolerance) -> dict[str, Any]:
+        """Return what a study keeps of it: enough to go on without judging it again."""
+        pairs = self.throughput.pairs if self.throughput else {}
+        speed = self.throughput.pairs["default"].candidate.throughput if self.throughput else None
+        return {
+            "judged": asdict(self.accuracy),
+            "scores": self.exam.scoring.to_json() if self.exam else None,
+            "throughput": {name: pair.to_json() for name, pair in pairs.items()},
+            "loss": self.accuracy.loss_over(tolerance),
+            "seconds": 1 / speed if speed else None,
+            "within": self.accuracy.reached,
+        }
 
     @property
     def executed(self) -> int:

@@ -18,10 +18,7 @@ VALUES = np.arange(60, dtype=np.float32).reshape(20, 3)
 def ragged():
     """Twenty samples in batches of 1 to 5."""
     starts = np.cumsum([0, 1, 5, 2, 3, 4, 5])
-    return [
-        (VALUES[low:high], np.arange(low, high))
-        for low, high in pairwise(starts)
-    ]
+    return [(VALUES[low:high], np.arange(low, high)) for low, high in pairwise(starts)]
 
 
 @given(st.sets(st.integers(0, 19), max_size=20), st.integers(1, 7))

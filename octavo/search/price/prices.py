@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,28 @@ class Prices:
     model_error: float
     float_seconds: float = 0.0
     plans: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready form; `from_json` reads it back."""
+        return {
+            "names": list(self.names),
+            "seconds": self.seconds.tolist(),
+            "covariance": self.covariance.tolist(),
+            "model_error": self.model_error,
+            "float_seconds": self.float_seconds,
+            "plans": self.plans,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Prices:
+        """Read what `to_json` wrote."""
+        size = len(data["names"])
+        read = {
+            "names": tuple(data["names"]),
+            "seconds": np.asarray(data["seconds"], np.float64),
+            "covariance": np.asarray(data["covariance"], np.float64).reshape(size, size),
+        }
+        return cls(**{**data, **read})
 
     @cached_property
     def index(self) -> Mapping[str, int]:
