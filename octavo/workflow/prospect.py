@@ -230,6 +230,21 @@ class Prospect:
         }
         return Candidate(f"solved {base.name.removeprefix('solved ')}", plan, reasons)
 
+    def follow(self, choice: Mapping[str, str], recipe: Recipe) -> Plan:
+        """Return the plan of a strategy's choice, without the joins whose ranges are far apart.
+
+        Args:
+            choice: names of formats by group id, see `Space.follow`.
+            recipe: goes into the plan.
+        """
+        space = self.space
+        while True:
+            plan = space.follow(choice, recipe)
+            apart = self._far_apart(plan)
+            if not apart:
+                return plan
+            space = space.without(apart)
+
     def _far_apart(self, plan: Plan) -> Mapping[str, str]:
         graph = self.setting.graph
         untied = Plan(recipe=plan.recipe)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from octavo.plan import Plan
-from octavo.search.strategies.space import Space
+from octavo.search.space import Space
 from octavo.search.study.records import plan_key
 
 
@@ -31,6 +31,8 @@ class Judged:
 
 FAILED = Judged(math.inf, None, False)
 Judge: TypeAlias = Callable[[Plan], Judged]
+Maker: TypeAlias = Callable[[Mapping[str, str]], Plan]
+"""Makes the plan of a choice, as `Space.follow` does without a recipe."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,14 @@ class History:
         space: the plans that can be proposed.
         judge: judges a plan.
         budget: when to stop.
+        maker: makes the plan of a choice; None for `Space.follow`.
         steps: the plans that were judged, each once.
     """
 
     space: Space
     judge: Judge
     budget: Budget
+    maker: Maker | None = None
     steps: list[Step] = field(default_factory=list)
     _known: dict[str, Step] = field(default_factory=dict)
     _started: float = field(init=False)
@@ -108,7 +112,7 @@ class History:
 
     def try_out(self, name: str, choice: Mapping[str, str]) -> Step | None:
         """Judge a choice, or return what is known of its plan; None where the budget is spent."""
-        plan = self.space.plan(choice)
+        plan = (self.maker or self.space.follow)(choice)
         known = self._known.get(plan_key(plan))
         if known is not None or self.spent:
             return known
@@ -124,6 +128,15 @@ class History:
 class Strategy(Protocol):
     """A way to search a space."""
 
-    def run(self, space: Space, judge: Judge, budget: Budget) -> History:
-        """Search until a goal of its own or the budget is reached."""
+    def run(
+        self, space: Space, judge: Judge, budget: Budget, maker: Maker | None = None
+    ) -> History:
+        """Search until a goal of its own or the budget is reached.
+
+        Args:
+            space: what is decided on.
+            judge: judges a plan.
+            budget: when to stop.
+            maker: makes the plan of a choice where `Space.follow` alone does not, for a recipe.
+        """
         ...
