@@ -60,7 +60,7 @@ class Ranked:
     Attributes:
         alternative: the plan and its name.
         error: on the most samples that it was measured on; infinite where it cannot be built.
-        samples: how many those were.
+        samples: how many those were, of which the meter may have rounded up to whole batches.
         reason: why it cannot be built; None where it can.
     """
 
