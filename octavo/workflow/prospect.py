@@ -218,6 +218,17 @@ class Prospect:
         floating = self.prices.predict(self.setting.graph, Plan()).seconds
         return floating / predicted if predicted > 0 else 1.0
 
+    def gain(self, plan: Plan) -> float:
+        """Return what float costs over what a plan costs, by the objective; above 1 it is better.
+
+        That is the predicted speed over float, or how many times as many bytes float takes.
+        """
+        if self.objective == "speed":
+            return self.ratio(plan)
+        count = self.footprint.memory if self.objective == "memory" else self.footprint.weights
+        bytes_ = count(plan)
+        return count(Plan()) / bytes_ if bytes_ > 0 else 1.0
+
     def solve(self, base: Candidate, allowed: float | None) -> Candidate:
         """Return the plan with a recipe that is best by the objective and should be allowed.
 

@@ -51,6 +51,8 @@ def test_smaller_plans_are_solved_for_where_none_is_faster(prospect):
     weighed = {op.name for op in prospect.setting.graph.ops if op.weights}
     assert set(found.plan.formats) == weighed
     assert small.footprint.weights(found.plan) < small.footprint.weights(Plan()) / 2
+    assert small.gain(found.plan) > 2 > 1 > small.ratio(found.plan)
+    assert prospect.gain(found.plan) == prospect.ratio(found.plan)
     between = [name for name in small.space.choices if name not in weighed]
     assert {found.reasons[name] for name in between} == {PRICE["size"]}
 
