@@ -22,11 +22,18 @@ class Judged:
             cannot be built or run.
         seconds: of one forward, measured or predicted; None where it is not known.
         within: whether it is within the tolerance.
+        cost: what is minimized where that is not `seconds`, such as bytes.
     """
 
     loss_over_tolerance: float
     seconds: float | None
     within: bool
+    cost: float | None = None
+
+    @property
+    def minimized(self) -> float | None:
+        """The cost, else the seconds; None where neither is known."""
+        return self.seconds if self.cost is None else self.cost
 
 
 FAILED = Judged(math.inf, None, False)
@@ -59,7 +66,7 @@ class Step:
         choice: the format of each group that is decided on.
         plan: the plan.
         judged: what it is worth.
-        cost: `judged.seconds`, or the share of the work in float where they are not known.
+        cost: `judged.minimized`, or the share of the work in float where that is not known.
     """
 
     name: str
@@ -102,13 +109,13 @@ class History:
 
     @property
     def best(self) -> Step | None:
-        """The fastest plan within the tolerance, else the one that loses least."""
+        """The plan within the tolerance that costs least, else the one that loses least."""
         within = [step for step in self.steps if step.judged.within]
         if not within:
             return min(self.steps, key=lambda one: one.judged.loss_over_tolerance, default=None)
-        timed = all(step.judged.seconds is not None for step in within)
+        known = all(step.judged.minimized is not None for step in within)
         share = self.space.float_share
-        return min(within, key=lambda one: one.cost if timed else share(one.choice))
+        return min(within, key=lambda one: one.cost if known else share(one.choice))
 
     def try_out(self, name: str, choice: Mapping[str, str]) -> Step | None:
         """Judge a choice, or return what is known of its plan; None where the budget is spent."""
@@ -117,8 +124,9 @@ class History:
         if known is not None or self.spent:
             return known
         judged = self.judge(plan)
-        seconds = judged.seconds
-        cost = self.space.float_share(choice) if seconds is None else seconds
+        cost = judged.minimized
+        if cost is None:
+            cost = self.space.float_share(choice)
         step = Step(name, dict(choice), plan, judged, cost)
         self.steps.append(step)
         self._known[plan_key(plan)] = step

@@ -1,4 +1,4 @@
-"""Black-box searches by Optuna's samplers: of seconds and loss, the loss within the tolerance.
+"""Black-box searches by Optuna's samplers: of cost and loss, the loss within the tolerance.
 
 The sampler's memory is not on disk: it is deterministic, so a resumed search proposes the same
 plans again and gets those that were judged from the study.

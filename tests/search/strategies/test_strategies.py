@@ -115,6 +115,23 @@ def test_fallback_evaluates_all_then_each_then_what_it_accumulates():
     assert float_ones == {"conv0", "conv5"}
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_is_minimized_may_be_another_cost_than_time(name, tmp_path):
+    rates = Additive(dict.fromkeys(losses(), 0.01))
+
+    def judge(plan):  # the more is in INT8, the more it costs
+        judged = rates(plan)
+        return replace(judged, cost=-judged.seconds, within=len(rates.plans) > 1)
+
+    space = space_of()
+    with open_study(tmp_path, StudyKey({}), choices=space.names) as study:
+        for _ in range(2):  # the second time from the study
+            remember = remembered(judge, study, name=name)
+            history = strategy(name, 3).run(space, remember, Budget(20))
+            costs = [step.cost for step in history.steps if step.judged.within]
+            assert history.best.cost == min(costs) == -max(s.judged.seconds for s in history.steps)
+
+
 def test_fallback_ends_at_once_where_everything_is_accurate():
     history, _ = search("fallback", Additive(dict.fromkeys(losses(), 0.01)))
     assert [step.name for step in history.steps] == ["everything"]
