@@ -79,6 +79,13 @@ class Format:
         """Whether nothing of the group is quantized."""
         return self.compute in ("fp32", "bf16")
 
+    @property
+    def name(self) -> str:
+        """What reports and plots call it, such as `int8 per channel`; outputs do not matter."""
+        if self.is_float or self.weight is None:
+            return self.compute
+        return f"{self.compute} per {'channel' if self.weight.axis is not None else 'tensor'}"
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready form; `from_json` reads it back."""
         return asdict(self)

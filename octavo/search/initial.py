@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
@@ -62,12 +62,38 @@ def initial_plan(
     """
     kept = match(graph, float_patterns)
     forced = able(graph, match(graph, int8_patterns))
-    chooser = _Chooser(graph, COMPUTES[approach], per_channel, frozenset(forced))
-    for name, pattern in kept.items():
-        chooser.reasons[name] = f"kept in float by the pattern {pattern!r}"
-    chooser.reasons.update(refused or {})
+    reasons = {name: f"kept in float by the pattern {pattern!r}" for name, pattern in kept.items()}
+    reasons.update(refused or {})
     for name in forced:
-        chooser.reasons.pop(name, None)
+        reasons.pop(name, None)
+    _leave_results(graph, forced, reasons)
+    offered = {
+        group.id: _offered(group, COMPUTES[approach], per_channel, everything=group.id in forced)
+        for group in graph.groups
+    }
+    for group in graph.groups:
+        if not offered[group.id] and group.id not in reasons:
+            reasons[group.id] = why_not(group, COMPUTES[approach])
+    return settled(graph, offered, forced, reasons, recipe)
+
+
+def settled(
+    graph: Graph,
+    offered: Mapping[str, Sequence[Format]],
+    forced: Collection[str],
+    reasons: Mapping[str, str],
+    recipe: Recipe | None = None,
+) -> InitialPlan:
+    """Quantize every group that gains of those that may be, and what lies between two of them.
+
+    Args:
+        graph: the model.
+        offered: formats by group id, best first; they differ in what they make of the outputs.
+        forced: ids of groups that are quantized whatever is around them.
+        reasons: why other groups stay float, by id: these, and those that are offered nothing.
+        recipe: goes into the plan; its ranges only where the plan has ranges.
+    """
+    chooser = _Chooser(graph, offered, frozenset(forced), dict(reasons))
     chooser.run()
     ranged = any(chosen.compute == "int8" for chosen in chooser.chosen.values())
     asked = recipe or Recipe()
@@ -132,24 +158,60 @@ def able(graph: Graph, forced: Mapping[str, str]) -> dict[str, str]:
     return able
 
 
+def _leave_results(graph: Graph, forced: Collection[str], reasons: dict[str, str]) -> None:
+    """Keep in float what only works on results."""
+    passed = trifles(graph)
+    for name in passed | on_results(graph, passed):
+        if name not in forced:
+            reasons.setdefault(name, RESULTS)
+
+
+def _offered(
+    group: Group, computes: Collection[Compute], per_channel: bool, *, everything: bool
+) -> list[Format]:
+    formats = able_formats(group, computes, everything=everything)
+    if per_channel:
+        return formats
+    plain = [replace(f, weight=f.weight.per_tensor) if f.weight else f for f in formats]
+    return [f for f in dict.fromkeys(plain) if f in group.formats] or formats
+
+
+def able_formats(group: Group, computes: Collection[Compute], *, everything: bool) -> list[Format]:
+    """Return the formats of a group that compute as asked, best first.
+
+    Args:
+        group: the group.
+        computes: how it may compute; a group that gains and cannot takes its dynamic formats.
+        everything: whether a group that cannot takes any of its formats.
+    """
+    formats = [one for one in group.formats if one.compute in computes]
+    if not formats and group.role == "compute":  # a recurrent layer has dynamic ranges only
+        formats = [one for one in group.formats if one.compute == "int8_dynamic"]
+    return list(group.formats) if not formats and everything else formats
+
+
+def why_not(group: Group, computes: Collection[Compute]) -> str:
+    """Return why a group has no format that computes as asked."""
+    others = [one.refused for one in group.options if one.format.compute in computes]
+    reason = next((text for text in others if text), None) or group.refusal
+    return reason or "dynamic quantization keeps values between matrix products in float"
+
+
 @dataclass
 class _Chooser:
     """Chooses a format per group; `reasons` holds the groups that stay float."""
 
     graph: Graph
-    computes: tuple[Compute, ...]
-    per_channel: bool
+    offered: Mapping[str, Sequence[Format]]
     forced: frozenset[str]
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str]
     chosen: dict[str, Format] = field(default_factory=dict)
 
     def run(self) -> None:
         """Fill `chosen` and `reasons`."""
-        offered = {group.id: self._offered(group) for group in self.graph.groups}
-        self._leave_results()
         active: set[str] = set()
         for group in self.graph.groups:
-            if self._starts(group, offered[group.id], active, offered):
+            if self._starts(group, active):
                 active.add(group.id)
         for group in reversed(self.graph.groups):
             if group.id in active and self._is_dead_end(group, active):
@@ -157,61 +219,27 @@ class _Chooser:
                 self.reasons[group.id] = "what it makes is only read in float"
         for group in self.graph.groups:
             if group.id in active:
-                self.chosen[group.id] = self._variant(group, offered[group.id], active)
+                self.chosen[group.id] = self._variant(group, self.offered[group.id], active)
 
-    def _leave_results(self) -> None:
-        """Keep in float what only works on results."""
-        passed = trifles(self.graph)
-        for name in passed | on_results(self.graph, passed):
-            if name not in self.forced:
-                self.reasons.setdefault(name, RESULTS)
-
-    def _offered(self, group: Group) -> list[Format]:
-        formats = [f for f in group.formats if f.compute in self.computes]
-        if not formats and group.role == "compute":  # a recurrent layer has dynamic ranges only
-            formats = [f for f in group.formats if f.compute == "int8_dynamic"]
-        if not formats and group.id in self.forced:
-            formats = list(group.formats)
-        if self.per_channel:
-            return formats
-        plain = [replace(f, weight=f.weight.per_tensor) if f.weight else f for f in formats]
-        return [f for f in dict.fromkeys(plain) if f in group.formats] or formats
-
-    def _starts(
-        self,
-        group: Group,
-        formats: list[Format],
-        active: set[str],
-        offered: Mapping[str, list[Format]],
-    ) -> bool:
+    def _starts(self, group: Group, active: set[str]) -> bool:
         """Return whether a group is quantized, looking at what comes before it."""
-        if group.id in self.reasons:
-            return False
-        if not formats:
-            self.reasons[group.id] = self._why_not(group)
+        if group.id in self.reasons or not self.offered.get(group.id):
             return False
         if group.role == "compute" or group.id in self.forced:
             return True
-        if self._integer_share(group, active, offered) >= 0.5:
+        if self._integer_share(group, active) >= 0.5:
             return True
         self.reasons[group.id] = "what it reads is float"
         return False
 
-    def _why_not(self, group: Group) -> str:
-        others = [o.refused for o in group.options if o.format.compute in self.computes]
-        reason = next((text for text in others if text), None) or group.refusal
-        return reason or "dynamic quantization keeps values between matrix products in float"
-
-    def _integer_share(
-        self, group: Group, active: set[str], offered: Mapping[str, list[Format]]
-    ) -> float:
+    def _integer_share(self, group: Group, active: set[str]) -> float:
         """Return the share of the values it reads that come out of INT8 groups."""
         sizes = {name: self._size(name) for name in group.inputs}
         integer = 0.0
         for name, size in sizes.items():
             producer = self.graph.producer.get(name)
             if producer is not None and producer.id in active:
-                first = offered[producer.id][0]
+                first = self.offered[producer.id][0]
                 index = producer.outputs.index(name)
                 integer += size if first.outputs[index] is not None else 0.0
         return integer / max(1.0, sum(sizes.values()))
@@ -229,7 +257,7 @@ class _Chooser:
         read = sum(self._size(name) for name in group.inputs)
         return sum(self._size(name) for name in group.outputs) * 2 > read
 
-    def _variant(self, group: Group, formats: list[Format], active: set[str]) -> Format:
+    def _variant(self, group: Group, formats: Sequence[Format], active: set[str]) -> Format:
         """Return the best format, with float outputs where nobody reads integers."""
         best = formats[0]
         if all(scheme is None for scheme in best.outputs):

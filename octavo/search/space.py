@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
-from octavo.graph import Graph, Group
-from octavo.plan import FP32, Compute, Format, Plan, Recipe
-from octavo.search.initial import COMPUTES, Approach, able, match
+from octavo.graph import Graph
+from octavo.plan import FP32, Format, Plan, Recipe
+from octavo.search.initial import (
+    COMPUTES,
+    Approach,
+    able,
+    able_formats,
+    match,
+    settled,
+    why_not,
+)
 from octavo.search.results import RESULTS, on_results, trifles
 
 Variant: TypeAlias = tuple[str, tuple[bool, ...], tuple[bool, ...]]
@@ -31,8 +39,8 @@ class Space:
 
     Attributes:
         graph: the model.
-        choices: formats by group id, FP32 among them where the group may stay float; groups that
-            are not named stay float.
+        choices: formats by group id, the best first among those that are not float, with FP32 where
+            the group may stay float; groups that are not named stay float.
         reasons: why groups have no choice, by group id.
     """
 
@@ -41,12 +49,34 @@ class Space:
     reasons: Mapping[str, str]
 
     @cached_property
-    def variants(self) -> Mapping[str, frozenset[str]]:
-        """The ids of the groups of each pattern that have a choice."""
-        found: dict[str, set[str]] = {}
-        for name in self.choices:
-            found.setdefault(self.graph.group_by_id[name].pattern, set()).add(name)
-        return {pattern: frozenset(names) for pattern, names in found.items()}
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the formats of every group that has a choice: the best first, float last.
+
+        Formats that differ in what they make of their outputs share a name.
+        """
+        return {
+            group: tuple(dict.fromkeys(one.name for one in sorted(formats, key=_is_float)))
+            for group, formats in self.choices.items()
+        }
+
+    @cached_property
+    def decided(self) -> Mapping[str, tuple[str, ...]]:
+        """The names for the groups that a choice decides on, the others follow them.
+
+        Those are the groups of role `compute` that may be quantized and may stay float.
+        """
+        return {
+            group: names
+            for group, names in self.names.items()
+            if self.graph.group_by_id[group].role == "compute"
+            and FP32 in self.choices[group]
+            and len(names) > 1
+        }
+
+    @property
+    def everything(self) -> dict[str, str]:
+        """The choice that quantizes every group by its best format."""
+        return {group: names[0] for group, names in self.decided.items()}
 
     def plan(self, formats: Mapping[str, Format], recipe: Recipe | None = None) -> Plan:
         """Return a plan of the formats that are not float, in the order of the groups."""
@@ -57,6 +87,42 @@ class Space:
         }
         return Plan(formats=kept, recipe=recipe or Recipe())
 
+    def follow(self, choice: Mapping[str, str], recipe: Recipe | None = None) -> Plan:
+        """Return the plan of a choice: what lies between two quantized groups is quantized too.
+
+        Args:
+            choice: the name of a format by group id, of those in `decided`; a group that is not
+                named takes its best one.
+            recipe: goes into the plan; its ranges only where the plan has ranges.
+
+        Raises:
+            ValueError: a group or a name is not one of those.
+        """
+        for group, name in choice.items():
+            if name not in self.decided.get(group, ()):
+                raise ValueError(
+                    f"{name!r} is no choice for {group!r}; expected one of "
+                    f"{self.decided.get(group, ())}"
+                )
+        chosen = {group: names[0] for group, names in self.names.items()} | dict(choice)
+        offered = {
+            group: [one for one in formats if one.name == chosen[group] and not one.is_float]
+            for group, formats in self.choices.items()
+        }
+        forced = [group for group, formats in self.choices.items() if FP32 not in formats]
+        return settled(self.graph, offered, forced, self.reasons, recipe).plan
+
+    def without(self, refused: Mapping[str, str]) -> Space:
+        """Return the space in which some groups stay float, for the reasons given by id."""
+        kept = {group: one for group, one in self.choices.items() if group not in refused}
+        return replace(self, choices=kept, reasons={**self.reasons, **refused})
+
+    def float_share(self, choice: Mapping[str, str]) -> float:
+        """Return the share of the multiply-adds of the groups decided on that stays in float."""
+        work = {name: max(1, self.graph.group_by_id[name].macs) for name in self.decided}
+        left = sum(macs for name, macs in work.items() if choice.get(name) == FP32.name)
+        return left / max(1, sum(work.values()))
+
     def reasons_for(self, plan: Plan, why: str) -> dict[str, str]:
         """Return why every group that `plan` leaves float is, with `why` for those that could."""
         return {
@@ -66,11 +132,16 @@ class Space:
         }
 
 
+def _is_float(one: Format) -> bool:
+    return one.is_float
+
+
 def make_space(
     graph: Graph,
     *,
     approaches: Iterable[Approach] = ("static", "dynamic"),
     per_channel: bool = True,
+    per_tensor: bool = False,
     float_patterns: Iterable[str] = (),
     int8_patterns: Iterable[str] = (),
     refused: Mapping[str, str] | None = None,
@@ -78,12 +149,14 @@ def make_space(
     """Return the formats that a search may choose from.
 
     Of the formats of a group that differ in how numbers are rounded alone, the best is kept: one
-    weight scale per channel rather than one for all, unless `per_channel` is False.
+    weight scale per channel rather than one for all, unless `per_channel` is False. They take the
+    same time; a search that is to compare them asks for both.
 
     Args:
         graph: the model.
         approaches: what may be chosen: ranges fixed beforehand, or found at run time.
         per_channel: a weight scale per channel where the backend offers it.
+        per_tensor: beside each format with those, the one with a scale for the whole weight.
         float_patterns: shell patterns of groups or operators that stay float.
         int8_patterns: shell patterns that have to be quantized; they win over `float_patterns`.
         refused: reasons by group id, for groups that the caller keeps in float.
@@ -103,36 +176,26 @@ def make_space(
         reasons.setdefault(name, RESULTS)
     choices: dict[str, tuple[Format, ...]] = {}
     for group in graph.groups:
-        offered = _offered(group, computes, per_channel, everything=group.id in forced)
+        able_to = able_formats(group, computes, everything=group.id in forced)
+        offered = _offered(able_to, per_channel=per_channel, both=per_channel and per_tensor)
         if group.id in forced:
             choices[group.id] = offered
         elif group.id not in reasons and offered:
             choices[group.id] = (FP32, *offered)
         elif group.id not in reasons:
-            reasons[group.id] = _why_not(group, computes)
+            reasons[group.id] = why_not(group, computes)
     return Space(graph, choices, {k: why for k, why in reasons.items() if k not in choices})
 
 
-def _offered(
-    group: Group, computes: Iterable[Compute], per_channel: bool, *, everything: bool
-) -> tuple[Format, ...]:
-    """Return one format of each variant, the best of those that compute as asked."""
-    wanted = set(computes)
-    formats = [one for one in group.formats if one.compute in wanted]
-    if not formats and group.role == "compute":  # a recurrent layer has dynamic ranges only
-        formats = [one for one in group.formats if one.compute == "int8_dynamic"]
-    if not formats and everything:
-        formats = list(group.formats)
+def _offered(formats: list[Format], *, per_channel: bool, both: bool) -> tuple[Format, ...]:
+    """Return one format of each variant, the best; two where both kinds of scales are asked for."""
     if not per_channel:  # those with one scale come first, where there are any
-        formats.sort(key=lambda one: one.weight is not None and one.weight.axis is not None)
-    found: dict[Variant, Format] = {}
+        formats = sorted(formats, key=_has_axis)
+    found: dict[tuple[Variant, str], Format] = {}
     for one in formats:
-        found.setdefault(variant(one), one)
+        found.setdefault((variant(one), one.name if both else ""), one)
     return tuple(found.values())
 
 
-def _why_not(group: Group, computes: Iterable[Compute]) -> str:
-    wanted = set(computes)
-    told = (one.refused for one in group.options if one.format.compute in wanted)
-    reason = next((text for text in told if text), None) or group.refusal
-    return reason or "dynamic quantization keeps values between matrix products in float"
+def _has_axis(one: Format) -> bool:
+    return one.weight is not None and one.weight.axis is not None

@@ -18,6 +18,7 @@ from octavo.model import Model
 from octavo.plan import Plan, Recipe
 from octavo.search.apart import far_apart
 from octavo.search.candidates import Candidate
+from octavo.search.footprint import Footprint, footprint
 from octavo.search.initial import Approach, initial_plan, wanted_tensors
 from octavo.search.price import Prices, Profiler
 from octavo.search.price.cache import open_cache
@@ -25,7 +26,7 @@ from octavo.search.price.fit import known_prices
 from octavo.search.price.pricing import price
 from octavo.search.probe import Probe
 from octavo.search.sensitivity import Sensitivity, measure_sensitivity
-from octavo.search.solve import Solver
+from octavo.search.solve import Objective, Solver
 from octavo.search.space import Space, make_space
 from octavo.workflow.batches import full_batches
 from octavo.workflow.calibrate import plan_ranges
@@ -41,7 +42,14 @@ that is less than 2,000 sample forwards."""
 
 MOST_PLANS = 60
 
-PRICE = "INT8 would not make the model faster here"
+BATCH = 4
+"""Samples of one forward while errors are measured: steps by which halving can go."""
+
+PRICE: Mapping[Objective, str] = {
+    "speed": "INT8 would not make the model faster here",
+    "size": "INT8 would not make the model smaller here",
+    "memory": "INT8 would not take less memory here",
+}
 ACCURACY = "its quantization would cost too much accuracy"
 
 
@@ -80,6 +88,7 @@ class Prospect:
         calibration: the samples that models are corrected and compared on.
         reporter: is told what is done.
         memory: knows what earlier runs of the same job found.
+        objective: what solved plans minimize.
     """
 
     setting: Setting
@@ -88,6 +97,7 @@ class Prospect:
     calibration: Dataset
     reporter: Reporter
     memory: Memory = field(default_factory=Memory)
+    objective: Objective = "speed"
     _errors: dict[int, float] = field(default_factory=dict, repr=False)
     _sensitivities: dict[Recipe, Sensitivity] = field(default_factory=dict, repr=False)
     _refused: dict[str, str] = field(default_factory=dict, repr=False)
@@ -110,7 +120,7 @@ class Prospect:
     def _batches(self) -> list[Batch]:
         found: list[Batch] = []
         samples = 0
-        size = min(self.job.batch_size, SAMPLES)
+        size = min(self.job.batch_size, BATCH)
         for batch in full_batches(self.calibration, size, self.setting.fixed):
             found.append(batch.inputs)
             samples += batch.samples
@@ -135,6 +145,11 @@ class Prospect:
         return correct_model(
             self.setting, plan, self.calibration, self.job.batch_size, self.reporter
         )
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """The sizes of weights and values."""
+        return footprint(self.setting.backend, self.setting.model, self.setting.graph)
 
     def error(self, candidate: Candidate) -> float:
         """Return the label-free error of a plan."""
@@ -218,8 +233,19 @@ class Prospect:
         floating = self.prices.predict(self.setting.graph, Plan()).seconds
         return floating / predicted if predicted > 0 else 1.0
 
+    def gain(self, plan: Plan) -> float:
+        """Return what float costs over what a plan costs, by the objective; above 1 it is better.
+
+        That is the predicted speed over float, or how many times as many bytes float takes.
+        """
+        if self.objective == "speed":
+            return self.ratio(plan)
+        count = self.footprint.memory if self.objective == "memory" else self.footprint.weights
+        bytes_ = count(plan)
+        return count(Plan()) / bytes_ if bytes_ > 0 else 1.0
+
     def solve(self, base: Candidate, allowed: float | None) -> Candidate:
-        """Return the fastest plan with a recipe whose error should be allowed.
+        """Return the plan with a recipe that is best by the objective and should be allowed.
 
         Args:
             base: gives the recipe.
@@ -232,7 +258,7 @@ class Prospect:
         while True:
             space = self.space
             known = Sensitivity({}) if allowed is None else self.sensitivity(recipe)
-            solver = Solver(space, self.prices, known.errors, recipe)
+            solver = self._solver(space, known, recipe)
             plan = solver.solve(None if allowed is None else allowed / known.scale).plan
             apart = self._far_apart(plan)
             if not apart:
@@ -241,9 +267,30 @@ class Prospect:
         free = plan if allowed is None else solver.solve(None).plan
         reasons = {
             name: why if name in space.reasons or free.format(name).is_float else ACCURACY
-            for name, why in space.reasons_for(plan, PRICE).items()
+            for name, why in space.reasons_for(plan, PRICE[self.objective]).items()
         }
         return Candidate(f"solved {base.name.removeprefix('solved ')}", plan, reasons)
+
+    def _solver(self, space: Space, known: Sensitivity, recipe: Recipe) -> Solver:
+        sizes = None if self.objective == "speed" else self.footprint
+        return Solver(
+            space, self.prices, known.errors, recipe, objective=self.objective, footprint=sizes
+        )
+
+    def follow(self, choice: Mapping[str, str], recipe: Recipe) -> Plan:
+        """Return the plan of a strategy's choice, without the joins whose ranges are far apart.
+
+        Args:
+            choice: names of formats by group id, see `Space.follow`.
+            recipe: goes into the plan.
+        """
+        space = self.space
+        while True:
+            plan = space.follow(choice, recipe)
+            apart = self._far_apart(plan)
+            if not apart:
+                return plan
+            space = space.without(apart)
 
     def _far_apart(self, plan: Plan) -> Mapping[str, str]:
         graph = self.setting.graph

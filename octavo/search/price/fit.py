@@ -27,6 +27,7 @@ from octavo.search.price.features import (
 )
 from octavo.search.price.prices import Prices
 from octavo.search.price.profiles import PlanProfile
+from octavo.search.results import LINEAR
 
 KERNEL = (0.05, 2e-6)
 BORDERS = (0.05, 10e-6)
@@ -66,7 +67,7 @@ def fit(
         profiles: of whole plans, the float one among them.
         known: prices of earlier fits by feature, in seconds.
     """
-    known = known or {}
+    known = {name: seconds for name, seconds in (known or {}).items() if is_known(name, seconds)}
     prices = _fit(graph, profiles, known)
     left_out = list(_left_out(graph, profiles, known))
     spread = math.sqrt(float(np.mean(np.square(left_out)))) if left_out else UNTRIED
@@ -194,5 +195,15 @@ def _covariance(
 
 
 def known_prices(prices: Prices) -> dict[str, float]:
-    """Return what of prices holds for other models too: everything but the overhead of a run."""
-    return {name: prices.of(name) for name in prices.names if name != RUN}
+    """Return what of prices holds for other models too: not the overhead of a run."""
+    found = {name: prices.of(name) for name in prices.names if name != RUN}
+    return {name: seconds for name, seconds in found.items() if is_known(name, seconds)}
+
+
+def is_known(feature: str, seconds: float) -> bool:
+    """Return whether a price of an earlier fit tells anything.
+
+    A border or a product of nothing at all is none that is free, but one that a few plans could
+    not tell from others. What only moves numbers may be free.
+    """
+    return seconds > 0 or not (is_border(feature) or feature.split("-")[0] in LINEAR)

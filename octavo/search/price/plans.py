@@ -64,13 +64,21 @@ def wanted_features(space: Space) -> set[str]:
     }
 
 
-def next_plan(space: Space, rng: np.random.Generator, seen: Collection[str]) -> Plan:
+def next_plan(
+    space: Space, rng: np.random.Generator, seen: Collection[str], tried: Collection[Plan] = ()
+) -> Plan | None:
     """Return the random plan that shows most features which no plan has shown yet.
 
     Args:
         space: what plans are made of.
         rng: the source of chance.
         seen: the features of earlier plans.
+        tried: plans that are not to be repeated.
+
+    Returns:
+        the plan; None where nothing new was drawn, as in a space of very few plans.
     """
     drawn = [random_plan(space, rng) for _ in range(DRAWN)]
-    return max(drawn, key=lambda plan: len(plan_features(space, plan) - set(seen)))
+    known = [plan.formats for plan in tried]
+    new = [plan for plan in drawn if plan.formats not in known]
+    return max(new, key=lambda plan: len(plan_features(space, plan) - set(seen)), default=None)

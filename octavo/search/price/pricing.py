@@ -10,7 +10,7 @@ import numpy as np
 from octavo.errors import OctavoError
 from octavo.plan import Plan
 from octavo.search.price.features import is_border
-from octavo.search.price.fit import fit
+from octavo.search.price.fit import fit, is_known
 from octavo.search.price.plans import next_plan, plan_features, wanted_features
 from octavo.search.price.prices import Prices
 from octavo.search.price.profiles import PlanProfile, Profiler, levelled
@@ -49,21 +49,24 @@ def price(
         report: is told of plans that do not run.
     """
     begun = time.monotonic()
-    known = known or {}
+    known = {name: seconds for name, seconds in (known or {}).items() if is_known(name, seconds)}
     rng = np.random.default_rng(seed)
     profiles = [profiler.profile(Plan())]
-    seen: set[str] = set(plan_features(space, Plan()))
+    tried = [Plan(), *whole]
     for plan in whole:
         _add(profiler, plan, profiles, report)
-        seen |= plan_features(space, plan)
+    seen = {feature for plan in tried for feature in plan_features(space, plan)}
     enough = FEW if _knows(space, known) else MIXED
     for done in range(enough if space.choices else 0):
         spent = time.monotonic() - begun
         if done and spent * (len(profiles) + 1) / len(profiles) > seconds:
             break
-        plan = next_plan(space, rng, seen)
-        _add(profiler, plan, profiles, report)
-        seen |= plan_features(space, plan)
+        mixed = next_plan(space, rng, seen, tried)
+        if mixed is None:
+            break
+        tried.append(mixed)
+        _add(profiler, mixed, profiles, report)
+        seen |= plan_features(space, mixed)
     profiles = levelled(profiles)
     return fit(space.graph, profiles, known), profiles
 

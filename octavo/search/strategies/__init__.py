@@ -3,10 +3,9 @@
 Optuna is imported when one of its samplers runs, not when this package is.
 """
 
-from octavo.search.strategies.base import Budget, History, Judge, Judged, Step, Strategy
+from octavo.search.strategies.base import Budget, History, Judge, Judged, Maker, Step, Strategy
 from octavo.search.strategies.registry import STRATEGIES, strategy
 from octavo.search.strategies.remember import remembered
-from octavo.search.strategies.space import Space
 
 __all__ = [
     "STRATEGIES",
@@ -14,7 +13,7 @@ __all__ = [
     "History",
     "Judge",
     "Judged",
-    "Space",
+    "Maker",
     "Step",
     "Strategy",
     "remembered",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from octavo.plan import Plan
-from octavo.search.strategies.space import Space
+from octavo.search.space import Space
 from octavo.search.study.records import plan_key
 
 
@@ -22,15 +22,24 @@ class Judged:
             cannot be built or run.
         seconds: of one forward, measured or predicted; None where it is not known.
         within: whether it is within the tolerance.
+        cost: what is minimized where that is not `seconds`, such as bytes.
     """
 
     loss_over_tolerance: float
     seconds: float | None
     within: bool
+    cost: float | None = None
+
+    @property
+    def minimized(self) -> float | None:
+        """The cost, else the seconds; None where neither is known."""
+        return self.seconds if self.cost is None else self.cost
 
 
 FAILED = Judged(math.inf, None, False)
 Judge: TypeAlias = Callable[[Plan], Judged]
+Maker: TypeAlias = Callable[[Mapping[str, str]], Plan]
+"""Makes the plan of a choice, as `Space.follow` does without a recipe."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Step:
         choice: the format of each group that is decided on.
         plan: the plan.
         judged: what it is worth.
-        cost: `judged.seconds`, or the share of the work in float where they are not known.
+        cost: `judged.minimized`, or the share of the work in float where that is not known.
     """
 
     name: str
@@ -75,12 +84,14 @@ class History:
         space: the plans that can be proposed.
         judge: judges a plan.
         budget: when to stop.
+        maker: makes the plan of a choice; None for `Space.follow`.
         steps: the plans that were judged, each once.
     """
 
     space: Space
     judge: Judge
     budget: Budget
+    maker: Maker | None = None
     steps: list[Step] = field(default_factory=list)
     _known: dict[str, Step] = field(default_factory=dict)
     _started: float = field(init=False)
@@ -98,23 +109,24 @@ class History:
 
     @property
     def best(self) -> Step | None:
-        """The fastest plan within the tolerance, else the one that loses least."""
+        """The plan within the tolerance that costs least, else the one that loses least."""
         within = [step for step in self.steps if step.judged.within]
         if not within:
             return min(self.steps, key=lambda one: one.judged.loss_over_tolerance, default=None)
-        timed = all(step.judged.seconds is not None for step in within)
+        known = all(step.judged.minimized is not None for step in within)
         share = self.space.float_share
-        return min(within, key=lambda one: one.cost if timed else share(one.choice))
+        return min(within, key=lambda one: one.cost if known else share(one.choice))
 
     def try_out(self, name: str, choice: Mapping[str, str]) -> Step | None:
         """Judge a choice, or return what is known of its plan; None where the budget is spent."""
-        plan = self.space.plan(choice)
+        plan = (self.maker or self.space.follow)(choice)
         known = self._known.get(plan_key(plan))
         if known is not None or self.spent:
             return known
         judged = self.judge(plan)
-        seconds = judged.seconds
-        cost = self.space.float_share(choice) if seconds is None else seconds
+        cost = judged.minimized
+        if cost is None:
+            cost = self.space.float_share(choice)
         step = Step(name, dict(choice), plan, judged, cost)
         self.steps.append(step)
         self._known[plan_key(plan)] = step
@@ -124,6 +136,15 @@ class History:
 class Strategy(Protocol):
     """A way to search a space."""
 
-    def run(self, space: Space, judge: Judge, budget: Budget) -> History:
-        """Search until a goal of its own or the budget is reached."""
+    def run(
+        self, space: Space, judge: Judge, budget: Budget, maker: Maker | None = None
+    ) -> History:
+        """Search until a goal of its own or the budget is reached.
+
+        Args:
+            space: what is decided on.
+            judge: judges a plan.
+            budget: when to stop.
+            maker: makes the plan of a choice where `Space.follow` alone does not, for a recipe.
+        """
         ...

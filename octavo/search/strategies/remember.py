@@ -43,6 +43,7 @@ def remembered(judge: Judge, study: Study, *, name: str, seed: int | None = None
                 "loss": judged.loss_over_tolerance,
                 "seconds": judged.seconds,
                 "within": judged.within,
+                "cost": judged.cost,
             }
         )
         return judged
@@ -54,4 +55,4 @@ def _known(record: Record) -> Judged:
     if record.state == "failed":
         return FAILED
     found = record.measurements
-    return Judged(found["loss"], found["seconds"], found["within"])
+    return Judged(found["loss"], found["seconds"], found["within"], found["cost"])

@@ -1,4 +1,4 @@
-"""Black-box searches by Optuna's samplers: of seconds and loss, the loss within the tolerance.
+"""Black-box searches by Optuna's samplers: of cost and loss, the loss within the tolerance.
 
 The sampler's memory is not on disk: it is deterministic, so a resumed search proposes the same
 plans again and gets those that were judged from the study.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from octavo.search.strategies.base import Budget, History, Judge
-from octavo.search.strategies.space import FP32, Space
+from octavo.plan import FP32
+from octavo.search.space import Space
+from octavo.search.strategies.base import Budget, History, Judge, Maker
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -27,6 +28,9 @@ REPEATS = 200
 
 POPULATION = 10
 """Plans of a generation of NSGA-II, whose usual 50 are all that most can afford."""
+
+QUANTIZED = "int8"
+"""What a grid calls a block whose groups take their best formats."""
 
 WORST = 1e30
 """Stands for an infinite loss, with which samplers cannot compute."""
@@ -44,13 +48,15 @@ class Sampled:
     sampler: Sampler
     seed: int = 0
 
-    def run(self, space: Space, judge: Judge, budget: Budget) -> History:
+    def run(
+        self, space: Space, judge: Judge, budget: Budget, maker: Maker | None = None
+    ) -> History:
         """Search until the budget is spent or no new plan is proposed any more."""
         from octavo.search.strategies.samplers import create_study, exhausted
 
-        history = History(space, judge, budget)
+        history = History(space, judge, budget, maker)
         parts = (
-            blocks(space) if self.sampler == "grid" else {name: (name,) for name in space.choices}
+            blocks(space) if self.sampler == "grid" else {name: (name,) for name in space.decided}
         )
         choices = {name: _choices(space, members) for name, members in parts.items()}
         if not choices:
@@ -72,11 +78,11 @@ class Sampled:
         parts: Mapping[str, Sequence[str]],
         choices: Mapping[str, Sequence[str]],
     ) -> None:
+        best = history.space.everything
         trial = study.ask()
         drawn = {name: trial.suggest_categorical(name, names) for name, names in choices.items()}
-        quantized = history.space.quantized
         choice = {
-            group: FP32 if drawn[part] == FP32 else _of(part, group, drawn[part], quantized)
+            group: drawn[part] if group == part or drawn[part] == FP32.name else best[group]
             for part, groups in parts.items()
             for group in groups
         }
@@ -88,14 +94,10 @@ class Sampled:
         study.tell(trial, (step.cost, loss))
 
 
-def _of(part: str, group: str, drawn: str, quantized: Mapping[str, str]) -> str:
-    return drawn if part == group else quantized[group]
-
-
 def _choices(space: Space, members: Sequence[str]) -> tuple[str, ...]:
     if len(members) == 1:
-        return space.choices[members[0]]
-    return "int8", FP32
+        return space.decided[members[0]]
+    return QUANTIZED, FP32.name
 
 
 def blocks(space: Space) -> dict[str, tuple[str, ...]]:
@@ -104,7 +106,7 @@ def blocks(space: Space) -> dict[str, tuple[str, ...]]:
     The first and the last group, which often lose most, are blocks of their own; the others are
     divided evenly.
     """
-    names = list(space.choices)
+    names = list(space.decided)
     if len(names) <= BLOCKS:
         return {name: (name,) for name in names}
     middle, count = names[1:-1], BLOCKS - 2

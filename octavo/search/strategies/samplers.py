@@ -13,7 +13,7 @@ from octavo.search.study.storage import quiet
 
 
 def create_study(sampler: Sampler, choices: Mapping[str, Sequence[str]], seed: int) -> optuna.Study:
-    """Return a study in memory that minimizes seconds and loss."""
+    """Return a study in memory that minimizes cost and loss."""
     with quiet():
         return optuna.create_study(
             sampler=_sampler(sampler, choices, seed), directions=["minimize", "minimize"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
-from octavo.plan import Format, Plan, RangeMethod
+from octavo.plan import Plan, RangeMethod
 
 State: TypeAlias = Literal["running", "finished", "failed", "lost"]
 """`failed`: the plan cannot be built, run or judged, and would not the next time. `lost`: its
@@ -62,13 +62,6 @@ def plan_key(plan: Plan) -> str:
     return json.dumps([formats, plan.recipe.to_json()], sort_keys=True)
 
 
-def format_name(form: Format) -> str:
-    """Return what a plot calls a format, such as `int8 per channel`; outputs do not matter."""
-    if form.is_float or form.weight is None:
-        return form.compute
-    return f"{form.compute} per {'channel' if form.weight.axis is not None else 'tensor'}"
-
-
 def parameters(
     plan: Plan, choices: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -81,7 +74,7 @@ def parameters(
     """
     found = {}
     for group, names in choices.items():
-        value = format_name(plan.format(group))
+        value = plan.format(group).name
         if value in names:
             found[group] = (value, tuple(names))
     corrected = "yes" if plan.recipe.corrections else "no"

@@ -16,6 +16,8 @@ from octavo.search.study.notes import pack, plain, unpack
 from octavo.search.study.records import Record, State, objectives, parameters, plan_key
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from octavo.search.study.storage import Store
 
 LOST = "its process ended before it did"
@@ -60,6 +62,8 @@ class Study:
         self._store = store
         self._study = study
         self._choices = choices
+        self._read: set[int] = set()
+        self._found: dict[str, Record] = {}
         self.resumed = resumed
 
     def __enter__(self) -> Study:
@@ -91,33 +95,32 @@ class Study:
 
     def records(self) -> tuple[Record, ...]:
         """Return every trial in the order in which they began."""
-        from octavo.search.study.storage import utc
+        return tuple(map(_record, self._trials()))
 
-        return tuple(
-            Record(
-                number=trial.number,
-                name=trial.user_attrs["name"],
-                plan=Plan.from_json(trial.user_attrs["plan"]),
-                state=_state(trial.state.name, trial.user_attrs),
-                measurements=trial.user_attrs.get("measurements", {}),
-                reason=trial.user_attrs.get("reason"),
-                seed=trial.user_attrs["seed"],
-                started=utc(trial.datetime_start),
-                ended=utc(trial.datetime_complete),
-            )
-            for trial in self._store.trials(self._study)
-            if "plan" in trial.user_attrs
-        )
+    def _trials(self) -> list[FrozenTrial]:
+        trials = self._store.trials(self._study)
+        return [trial for trial in trials if "plan" in trial.user_attrs]
 
     def completed(self) -> tuple[Record, ...]:
         """Return the finished trials, whose results need not be computed again."""
         return tuple(record for record in self.records() if record.state == "finished")
 
     def find(self, plan: Plan) -> Record | None:
-        """Return the trial that a plan finished or failed in; None where it is to be tried."""
-        key = plan_key(plan)
-        known = [one for one in self.records() if one.state in ("finished", "failed")]
-        return next((one for one in reversed(known) if plan_key(one.plan) == key), None)
+        """Return the trial that a plan finished or failed in; None where it is to be tried.
+
+        Of several, the one that began last. A trial is read once after it has ended.
+        """
+        for trial in self._trials():
+            if trial.number not in self._read and trial.state.is_finished():
+                self._read.add(trial.number)
+                self._learn(_record(trial))
+        return self._found.get(plan_key(plan))
+
+    def _learn(self, record: Record) -> None:
+        key = plan_key(record.plan)
+        known = self._found.get(key)
+        if record.state != "lost" and (known is None or known.number < record.number):
+            self._found[key] = record
 
     def note(self, stage: str, payload: object) -> None:
         """Store the result of a stage, such as prices; it replaces an earlier one.
@@ -149,6 +152,22 @@ class Study:
                 Handle(self._store, trial._trial_id).lose()
                 found += 1
         return found
+
+
+def _record(trial: FrozenTrial) -> Record:
+    from octavo.search.study.storage import utc
+
+    return Record(
+        number=trial.number,
+        name=trial.user_attrs["name"],
+        plan=Plan.from_json(trial.user_attrs["plan"]),
+        state=_state(trial.state.name, trial.user_attrs),
+        measurements=trial.user_attrs.get("measurements", {}),
+        reason=trial.user_attrs.get("reason"),
+        seed=trial.user_attrs["seed"],
+        started=utc(trial.datetime_start),
+        ended=utc(trial.datetime_complete),
+    )
 
 
 def _state(optuna_state: str, attributes: Mapping[str, Any]) -> State:

@@ -10,11 +10,11 @@ from octavo.plan import Plan
 from octavo.search.initial import initial_plan, wanted_tensors
 from octavo.search.price.cache import cache_folder, open_cache
 from octavo.search.price.features import group_feature, is_border
-from octavo.search.price.fit import known_prices
+from octavo.search.price.fit import is_known, known_prices
 from octavo.search.price.plans import random_plan
 from octavo.search.price.pricing import FEW, MIXED, price
 from octavo.search.price.profiles import PlanProfile, Profiler
-from octavo.search.space import make_space
+from octavo.search.space import Space, make_space
 from octavo.target import Target
 from octavo.testing.networks import convnet
 
@@ -89,6 +89,41 @@ def test_known_prices_save_plans(subject, monkeypatch):
     }
     price(space, slow, [], known={**everything, "quantize flat>flat": 1e-4})
     assert len(slow.plans) == 1 + FEW
+
+
+def test_no_plan_is_profiled_twice_in_a_space_of_few(subject, monkeypatch):
+    space, _ = subject
+    name = next(name for name, formats in space.choices.items() if len(formats) == 3)
+    tiny = Space(space.graph, {name: space.choices[name]}, {})
+    slow = Slow(monkeypatch, 0.1)
+    price(tiny, slow, [tiny.plan({name: tiny.choices[name][1]})])
+    assert slow.plans == [Plan(), *(Plan({name: one}) for one in tiny.choices[name][1:])]
+
+
+def test_a_price_of_nothing_that_is_never_free_is_not_known(subject, monkeypatch):
+    space, _ = subject
+    slow = Slow(monkeypatch, 0.1)
+    zero = {
+        group_feature(space.graph.group_by_id[name], one): 0.0
+        for name, formats in space.choices.items()
+        for one in formats
+    }
+    prices, _ = price(space, slow, [], known={**zero, "quantize flat>flat": 0.0})
+    assert len(slow.plans) == 1 + MIXED
+    told = known_prices(prices)
+    assert not any(is_border(name) and not seconds for name, seconds in told.items())
+    moves = [name for name in zero if name.startswith("move-")]
+    assert moves and set(moves) <= told.keys()
+
+
+@pytest.mark.parametrize(
+    ("feature", "known"),
+    [("quantize flat>flat", False), ("conv-1 int8 q>q", False), ("recurrent-1 fp32", False),
+     ("move-1 int8 q>q", True), ("activation-1 fp32", True)],
+)  # fmt: skip
+def test_what_moves_numbers_may_be_free_and_nothing_else(feature, known):
+    assert is_known(feature, 0.0) == known
+    assert is_known(feature, 1e-9)
 
 
 def test_a_plan_that_does_not_run_is_told_and_left_out(subject):

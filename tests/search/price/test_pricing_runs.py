@@ -15,7 +15,7 @@ from octavo.search.initial import initial_plan, wanted_tensors
 from octavo.search.price import pricing
 from octavo.search.price.cache import open_cache
 from octavo.search.price.features import RUN, group_feature, is_border
-from octavo.search.price.fit import LEAST_MODEL_ERROR, known_prices
+from octavo.search.price.fit import LEAST_MODEL_ERROR, is_known, known_prices
 from octavo.search.price.plans import plan_features, random_plan
 from octavo.search.price.pricing import FEW, MIXED, price
 from octavo.search.price.profiles import PlanProfile, Profiler
@@ -181,7 +181,10 @@ def test_real_plans_are_priced_and_the_next_run_starts_from_what_was_kept(
     cache.store(known_prices(prices))
     kept = cache.read()
     assert RUN not in kept
-    assert kept == pytest.approx({name: prices.of(name) for name in prices.names if name != RUN})
+    told = {name: prices.of(name) for name in prices.names if name != RUN}
+    free = {name for name, seconds in told.items() if seconds == 0}
+    assert told.keys() - kept.keys() == {name for name in free if not is_known(name, 0.0)}
+    assert kept == pytest.approx({name: told[name] for name in kept})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from octavo.backends.reference import ReferenceBackend
 from octavo.errors import ModelError, UsageError
 from octavo.graph import Capability, Graph, Group, Op, Tensor
-from octavo.plan import S8, U8, Format
-from octavo.search.strategies import STRATEGIES, Budget, Judged, Space, remembered, strategy
+from octavo.plan import S8, U8, Format, Recipe
+from octavo.search.space import make_space
+from octavo.search.strategies import STRATEGIES, Budget, Judged, remembered, strategy
 from octavo.search.strategies.sampled import blocks
 from octavo.search.study import StudyKey, open_study
 from octavo.target import Target
@@ -43,6 +44,11 @@ def chain(count=8):
     return Graph(ops, tensors, tuple(groups), ("x",), (entering,), "chain")
 
 
+def space_of(count=8):
+    """Return the space of a chain, with both kinds of weight scales."""
+    return make_space(chain(count), approaches=["static"], per_tensor=True)
+
+
 class Additive:
     """Loses a share per INT8 group, and half as much again with one scale per tensor."""
 
@@ -68,7 +74,7 @@ def losses(count=8):
 def search(name, judge=None, evaluations=60, space=None, **options):
     judge = judge or Additive(losses())
     budget = Budget(max_evaluations=evaluations, **options)
-    return strategy(name, seed=3).run(space or Space(chain()), judge, budget), judge
+    return strategy(name, seed=3).run(space or space_of(), judge, budget), judge
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -86,8 +92,8 @@ def test_each_finds_a_plan_within_the_tolerance(name):
 def test_every_plan_can_be_built(name, network):
     backend = ReferenceBackend()
     graph = backend.graph(backend.load(NETWORKS[network]()), Target())
-    space = Space(graph)
-    judge = Additive(dict.fromkeys(space.choices, 10.0))
+    space = make_space(graph)
+    judge = Additive(dict.fromkeys(space.decided, 10.0))
     search(name, judge, evaluations=20, space=space)
     assert judge.plans
     for plan in judge.plans:
@@ -109,6 +115,23 @@ def test_fallback_evaluates_all_then_each_then_what_it_accumulates():
     assert float_ones == {"conv0", "conv5"}
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_is_minimized_may_be_another_cost_than_time(name, tmp_path):
+    rates = Additive(dict.fromkeys(losses(), 0.01))
+
+    def judge(plan):  # the more is in INT8, the more it costs
+        judged = rates(plan)
+        return replace(judged, cost=-judged.seconds, within=len(rates.plans) > 1)
+
+    space = space_of()
+    with open_study(tmp_path, StudyKey({}), choices=space.names) as study:
+        for _ in range(2):  # the second time from the study
+            remember = remembered(judge, study, name=name)
+            history = strategy(name, 3).run(space, remember, Budget(20))
+            costs = [step.cost for step in history.steps if step.judged.within]
+            assert history.best.cost == min(costs) == -max(s.judged.seconds for s in history.steps)
+
+
 def test_fallback_ends_at_once_where_everything_is_accurate():
     history, _ = search("fallback", Additive(dict.fromkeys(losses(), 0.01)))
     assert [step.name for step in history.steps] == ["everything"]
@@ -117,7 +140,7 @@ def test_fallback_ends_at_once_where_everything_is_accurate():
 @pytest.mark.parametrize("name", SAMPLED)
 def test_the_first_plan_of_a_sampler_is_everything_in_int8(name):
     history, _ = search(name, evaluations=1)
-    assert history.steps[0].choice == history.space.quantized
+    assert history.steps[0].choice == history.space.everything
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -147,13 +170,13 @@ def test_the_same_seed_proposes_the_same_plans(name):
 def test_another_seed_proposes_others():
     plans = [Additive(losses()) for _ in range(2)]
     for seed, judge in enumerate(plans):
-        strategy("random", seed).run(Space(chain()), judge, Budget(10))
+        strategy("random", seed).run(space_of(), judge, Budget(10))
     assert plans[0].plans != plans[1].plans
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_killed_search_goes_on_as_if_it_had_not_been(name, tmp_path):
-    key, space, budget = StudyKey.of(model="m"), Space(chain()), Budget(24)
+    key, space, budget = StudyKey.of(model="m"), space_of(), Budget(24)
     rates = dict.fromkeys(losses(), 0.5)
     whole, expected = search(name, Additive(rates), evaluations=24)
 
@@ -167,10 +190,10 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(name, tmp_path):
             raise Killed
         return first(plan)
 
-    with open_study(tmp_path, key, choices=space.choices) as study, pytest.raises(Killed):
+    with open_study(tmp_path, key, choices=space.names) as study, pytest.raises(Killed):
         strategy(name, 3).run(space, remembered(dies, study, name=name, seed=3), budget)
     second = Additive(rates)
-    with open_study(tmp_path, key, choices=space.choices, resume=True) as study:
+    with open_study(tmp_path, key, choices=space.names, resume=True) as study:
         judge = remembered(second, study, name=name, seed=3)
         history = strategy(name, 3).run(space, judge, budget)
         states = [record.state for record in study.records()]
@@ -186,8 +209,8 @@ def test_a_plan_that_fails_is_worth_nothing_and_is_not_tried_again(tmp_path):
         asked.append(plan)
         raise ModelError("no kernel")
 
-    space = Space(chain())
-    with open_study(tmp_path, StudyKey({}), choices=space.choices) as study:
+    space = space_of()
+    with open_study(tmp_path, StudyKey({}), choices=space.names) as study:
         for _ in range(2):
             judge = remembered(refuses, study, name="fallback")
             history = strategy("fallback").run(space, judge, Budget(3))
@@ -196,31 +219,20 @@ def test_a_plan_that_fails_is_worth_nothing_and_is_not_tried_again(tmp_path):
     assert len(asked) == 3
 
 
-class TestSpace:
-    def test_each_group_that_computes_has_its_formats_and_float(self):
-        assert Space(chain(1)).choices == {"conv0": ("int8 per channel", "int8 per tensor", "fp32")}
+def test_a_grid_has_six_blocks_the_first_and_last_group_alone():
+    space = space_of(20)
+    found = blocks(space)
+    assert len(found) == 6
+    assert [name for part in found.values() for name in part] == list(space.decided)
+    assert {("conv0",), ("conv19",)} <= set(found.values())
 
-    def test_patterns_and_refusals_decide_before(self):
-        space = Space(
-            chain(4), float_patterns=["conv1"], int8_patterns=["conv2"], refused={"conv3": "no"}
-        )
-        assert list(space.choices) == ["conv0"]
-        formats = space.plan({"conv0": "fp32"}).formats
-        assert "conv2" in formats and {"conv0", "conv1", "conv3"}.isdisjoint(formats)
 
-    def test_a_named_format_is_taken_and_followers_follow(self):
-        plan = Space(chain(3)).plan({"conv0": "fp32", "conv1": "int8 per tensor"})
-        assert plan.format("conv1") == int8(S8)
-        assert set(plan.formats) == {"conv1", "act1", "conv2"}
-
-    def test_without_scales_per_channel_none_is_offered(self):
-        assert Space(chain(1), per_channel=False).choices["conv0"] == ("int8 per tensor", "fp32")
-
-    def test_a_grid_has_six_blocks_the_first_and_last_group_alone(self):
-        found = blocks(Space(chain(20)))
-        assert len(found) == 6
-        assert [name for part in found.values() for name in part] == list(Space(chain(20)).choices)
-        assert {("conv0",), ("conv19",)} <= set(found.values())
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_plans_are_made_as_the_caller_says(name):
+    recipe, space = Recipe("mse"), space_of(3)
+    judge = Additive(losses(3))
+    strategy(name).run(space, judge, Budget(5), lambda choice: space.follow(choice, recipe))
+    assert {plan.recipe for plan in judge.plans if plan.formats} == {recipe}
 
 
 def test_an_unknown_strategy_is_named_with_the_nearest():

@@ -46,6 +46,34 @@ def test_a_trial_comes_back_as_it_was(place):
         assert study.find(plan(2)) is None
 
 
+def test_the_trial_of_a_plan_that_began_last_is_found(place):
+    with open_study(place, KEY, choices=CHOICES) as study:
+        first, lost, last = (study.start(name, plan(1)) for name in ("first", "lost", "last"))
+        assert study.find(plan(1)) is None
+        last.finish({"loss": 3})
+        assert study.find(plan(1)).name == "last"
+        first.finish({"loss": 1})  # it ends later, and began before
+        lost.lose()
+        assert study.find(plan(1)).name == "last"
+        study.start("again", plan(1)).fail("no memory")
+        assert study.find(plan(1)).reason == "no memory"
+
+
+def test_a_trial_that_ended_is_read_once_however_often_plans_are_looked_for(place, monkeypatch):
+    read = []
+    original = Plan.from_json.__func__
+    monkeypatch.setattr(
+        Plan, "from_json", classmethod(lambda c, d: read.append(d) or original(c, d))
+    )
+    with open_study(place, KEY, choices=CHOICES) as study:
+        for number in range(6):
+            study.start(str(number), plan(number)).finish({})
+            assert [study.find(plan(one)).name for one in range(number + 1)] == [
+                str(one) for one in range(number + 1)
+            ]
+    assert len(read) == 6
+
+
 def test_stages_come_back_big_ones_from_a_file(place):
     payload = {"prices": np.arange(9000) / 7, "names": ("a", "b")}
     with open_study(place, KEY) as study:
