@@ -24,6 +24,7 @@ from octavo.fields import (
 from octavo.tolerance import Tolerance
 
 Approach: TypeAlias = Literal["auto", "static", "dynamic"]
+Objective: TypeAlias = Literal["speed", "size", "memory"]
 Strategy: TypeAlias = Literal["solve", "fallback", "tpe", "random", "grid", "nsga2"]
 RangeChoice: TypeAlias = Literal["auto", "minmax", "percentile", "entropy", "mse"]
 
@@ -132,6 +133,11 @@ class QuantizeJob(Settings):
         default=None,
         description="What runs the model, where more than one can: onnxruntime or openvino for "
         "ONNX; by default the first.",
+    )
+    objective: Objective = Field(
+        default="speed",
+        description="What is wanted of a plan within the tolerance: speed, the size of the model's "
+        "files, or the memory of the process that runs it.",
     )
     strategy: Strategy = Field(
         default="solve",

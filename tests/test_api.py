@@ -1,3 +1,5 @@
+from itertools import chain, repeat
+
 import numpy as np
 import onnx
 import pytest
@@ -163,7 +165,7 @@ def test_a_function_of_the_user_judges_both_models(model):
 
 
 def test_the_direction_of_a_users_score_can_be_turned(model):
-    scores = iter([1.0, 2.0])
+    scores = chain([1.0], repeat(2.0))
     result = octavo.quantize(
         model, calibration=[images(8, 1)], evaluate=lambda predict: next(scores),
         higher_is_better=False, approach="static", ranges="minmax", correct="none", **FAST,
@@ -181,7 +183,7 @@ def test_a_model_that_is_less_accurate_and_slower_is_never_the_result(model, mon
         return PairResult(fp32, int8, 0.8, (0.75, 0.85), 4, 1.0, 1, 1, Noise(0.0, 0.0, 0.0, None))
 
     monkeypatch.setattr(measure, "measure_pair", slower)
-    scores = iter([1.0, 0.5])
+    scores = chain([1.0], repeat(0.5))
     result = octavo.quantize(
         model, calibration=[images(8, 1)], evaluate=lambda predict: next(scores),
         approach="static", ranges="minmax", correct="none", **FAST,

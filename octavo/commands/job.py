@@ -174,6 +174,14 @@ def quantize(
             rich_help_panel=_PLAN,
         ),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="speed|size|memory",
+            help="What is wanted of an accurate plan (speed).",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -285,6 +293,7 @@ def quantize(
         float=float_ or None,
         int8=int8 or None,
         requantize=requantize,
+        objective=objective,
         strategy=strategy,
         max_evaluations=max_evaluations,
         timeout=timeout,

@@ -26,6 +26,7 @@ from octavo.workflow.reporter import Advance, Reporter
 from octavo.workflow.setting import Setting
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import Accuracy, judge
+from octavo.workspace import folder_size
 
 _Found = TypeVar("_Found")
 
@@ -200,9 +201,26 @@ class Judge:
         finally:
             self.spent.whole += not counted
 
+    def measured(self, trial: Trial, known: Mapping[str, Any] | None = None) -> Trial:
+        """Return a trial with its speed and size, measured now or by an earlier run.
+
+        Args:
+            trial: was built and judged.
+            known: what an earlier run recorded of it, see `Trial.record`.
+        """
+        if known and known["throughput"]:
+            return trial.measured(Throughput.from_json(known["throughput"]), known["disk"])
+        throughput = self.measure(trial)
+        saved, float_ = self._folder(trial), self.place / "fp32-default"
+        sizes = [folder_size(one) for one in (saved, float_) if one.is_dir()]
+        return trial.measured(throughput, sizes[0] / sizes[1] if len(sizes) == 2 else None)
+
+    def _folder(self, trial: Trial) -> Path:
+        return self.place / trial.candidate.name.replace(" ", "-").replace("/", "-")
+
     def measure(self, trial: Trial) -> Throughput:
         """Measure a trial's model in turns with the float model."""
-        folder = self.place / trial.candidate.name.replace(" ", "-")
+        folder = self._folder(trial)
         label = f"INT8 {trial.candidate.name}"
         saved = save_model(self.setting, trial.model, folder, label, self.job.trust)
         return measure_surely(

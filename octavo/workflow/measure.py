@@ -34,6 +34,14 @@ class Throughput:
         return cls({name: PairResult.from_json(pair) for name, pair in data.items()})
 
     @property
+    def memory_gain(self) -> float:
+        """The most memory that a worker with FP32 held over that of one with INT8, the least."""
+        return min(
+            pair.baseline.peak_memory_mb / pair.candidate.peak_memory_mb
+            for pair in self.pairs.values()
+        )
+
+    @property
     def faster(self) -> bool:
         """Whether INT8 is faster than each baseline beyond the noise of the measurement."""
         return all(pair.ratio_ci95[0] > 1.0 for pair in self.pairs.values())

@@ -109,6 +109,10 @@ def open_memory(
                 yield Memory(study)
             finally:
                 used = study.resumed or bool(study.records())
+    except KeyboardInterrupt:
+        if used:
+            reporter.say(f"{_place_text(place)} keeps the trials; --resume goes on from there")
+        raise
     finally:
         if not used:
             _remove(missing)
@@ -125,6 +129,10 @@ def _place(job: QuantizeJob) -> Path | str | None:
     if job.study is not None:
         return job.study if "://" in job.study else Path(job.study).expanduser().resolve()
     return Path(job.output).expanduser().resolve() / STUDY if job.output else None
+
+
+def _place_text(place: Path | str) -> str:
+    return place.name if isinstance(place, Path) else "the database"
 
 
 def _make(folder: Path) -> list[Path]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from octavo.errors import ExitCode
 from octavo.graph import Graph
-from octavo.job import QuantizeJob
+from octavo.job import Objective, QuantizeJob
 from octavo.search.candidates import candidates
-from octavo.workflow.measure import Throughput, format_closest
+from octavo.workflow.measure import format_closest
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.search import Outcome
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import Accuracy
 
 NOT_FASTER = "INT8 was not measured faster than FP32"
+BETTER: Mapping[Objective, str] = {
+    "speed": "faster",
+    "size": "smaller",
+    "memory": "smaller in memory",
+}
+"""What a plan has to be by the objective."""
 
 
 def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
@@ -33,37 +40,38 @@ def explain_outcome(job: QuantizeJob, graph: Graph, outcome: Outcome) -> str:
     if outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED:
         return _beyond(job, best)
     if not outcome.keeps_int8:
-        return f"{why_not_faster(best.throughput)}; the float model was kept"
+        return f"{why_not_better(best)}; the float model was kept"
+    better = _better(best)
     if math.isnan(best.accuracy.int8):
-        return (
-            f"INT8 is faster; there is no score ({best.accuracy.metric}), as sizes differ ({name})"
-        )
+        metric = best.accuracy.metric
+        return f"INT8 is {better}; there is no score ({metric}), as sizes differ ({name})"
     if best.accuracy.verdict == "undecided":
         loss = f"the data cannot tell whether it is within {job.tolerance}"
-        return f"INT8 is faster, and {loss} ({name})"
+        return f"INT8 is {better}, and {loss} ({name})"
     shown = "proven to be within" if best.accuracy.verdict == "proven" else "within"
-    return f"INT8 is {shown} {job.tolerance} of FP32 and faster ({name})"
+    return f"INT8 is {shown} {job.tolerance} of FP32 and {better} ({name})"
 
 
 def _beyond(job: QuantizeJob, best: Trial) -> str:
     """Return what became of a job of which at least one plan is beyond the tolerance."""
     name, accuracy = best.candidate.name, best.accuracy
+    better = BETTER[best.objective]
     if math.isnan(accuracy.int8):
         kept = f"an INT8 model was kept all the same ({name})"
-        slower = f"INT8 is no faster ({_ratio(best)}, {name}), so the float model was kept"
+        slower = f"INT8 is no {better} ({_ratio(best)}, {name}), so the float model was kept"
         return (
             f"{accuracy.metric} could not be computed for any plan (the warnings say why), "
-            f"which counts as beyond {job.tolerance}: {kept if best.faster else slower}"
+            f"which counts as beyond {job.tolerance}: {kept if best.pays else slower}"
         )
-    missed = f"no plan is within {job.tolerance} of FP32 and faster"
+    missed = f"no plan is within {job.tolerance} of FP32 and {better}"
     weakest = f"; {told}" if (told := weakest_output(accuracy)) else ""
-    if best.faster:
-        kept = f"the most accurate that is faster was kept ({name}{weakest})"
+    if best.pays:
+        kept = f"the most accurate that is {better} was kept ({name}{weakest})"
         return f"{missed}: of those beyond it, {kept}"
     return (
         f"{missed}: the most accurate of those beyond it ({name}{weakest}) has {accuracy.metric} "
-        f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no faster ({_ratio(best)}), so the "
-        "float model was kept"
+        f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no {better} ({_ratio(best)}), so "
+        "the float model was kept"
     )
 
 
@@ -78,13 +86,21 @@ def weakest_output(accuracy: Accuracy) -> str | None:
 def warn_of_output(job: QuantizeJob, accuracy: Accuracy, reporter: Reporter) -> None:
     """Warn of the output that agrees least where it is beyond the tolerance by itself."""
     told = weakest_output(accuracy)
-    limit = accuracy.fp32 - job.tolerance.slack(accuracy.fp32, accuracy.metric)
+    limit = accuracy.fp32 - job.tolerance.of(accuracy.fp32)
     if told and accuracy.weakest and accuracy.weakest[1] < limit:
         rest = f"{accuracy.int8:.4g} is the mean of {len(accuracy.outputs)} outputs"
         reporter.warn(f"{told}, by itself beyond {job.tolerance}; {rest}")
 
 
+def _better(trial: Trial) -> str:
+    if trial.objective == "speed":
+        return BETTER["speed"]
+    return f"{trial.gain:.2f}x {BETTER[trial.objective]}"
+
+
 def _ratio(trial: Trial) -> str:
+    if trial.objective != "speed":
+        return f"{trial.gain:.2f}x"
     return format_closest(trial.throughput) if trial.throughput else "not measured"
 
 
@@ -108,12 +124,15 @@ def _nothing(job: QuantizeJob, graph: Graph) -> str:
 
 def why_not_kept(job: QuantizeJob, trial: Trial) -> str:
     """Return why the groups that a plan quantizes stay float."""
-    slow = why_not_faster(trial.throughput)
+    slow = why_not_better(trial)
     return slow if trial.accuracy.reached else f"INT8 loses more than {job.tolerance}, and {slow}"
 
 
-def why_not_faster(throughput: Throughput | None) -> str:
-    """Return what the measurement of a plan that is not faster tells."""
+def why_not_better(trial: Trial) -> str:
+    """Return what the measurement of a plan that does not pay tells."""
+    throughput = trial.throughput
+    if trial.objective != "speed":
+        return f"INT8 is not {BETTER[trial.objective]} than FP32 ({trial.gain:.2f}x)"
     if throughput is None or not throughput.unclear:
         return NOT_FASTER
     return (

@@ -24,6 +24,7 @@ from octavo.model import Model
 from octavo.plan import Plan, Scheme
 from octavo.search.candidates import Candidate, candidates, float_reasons
 from octavo.search.initial import wanted_tensors
+from octavo.workflow.attempt import Attempts
 from octavo.workflow.calibrate import calibrate
 from octavo.workflow.exam import Examiner, make_examiner
 from octavo.workflow.floatform import float_form_defect
@@ -40,6 +41,7 @@ from octavo.workflow.reporter import NotingReporter, Reporter
 from octavo.workflow.result import Result, peak_memory_mb
 from octavo.workflow.search import Outcome, search
 from octavo.workflow.setting import Setting, describe, source_record
+from octavo.workflow.strategies import search_by
 from octavo.workflow.trial import Trial, group_rows
 from octavo.workspace import MEGABYTE, folder_size, require_space, workspace
 
@@ -199,8 +201,17 @@ def _find(
     )
     judge = run.judge(judging, baselines)
     if statistics is None or not data.calibrated:
+        if job.strategy != "solve":
+            reporter.warn(
+                f"the strategy {job.strategy} needs calibration data; plans are tried in turn"
+            )
         return search(plans, statistics, judge), judging
-    prospect = Prospect(setting, job, statistics, data.calibration, reporter, run.memory)
+    prospect = Prospect(
+        setting, job, statistics, data.calibration, reporter, run.memory, job.objective
+    )
+    if job.strategy != "solve" and plans:
+        attempts = Attempts(statistics, judge)
+        return search_by(job.strategy, prospect, attempts, plans[0]), judging
     return search(Solving(plans, prospect, job, reporter), statistics, judge), judging
 
 

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from octavo.backends.base import Ranges
-from octavo.errors import (
-    DataError,
-    ExitCode,
-    ModelError,
-    NonFiniteError,
-    OctavoError,
-)
-from octavo.graph import Graph
-from octavo.job import QuantizeJob
+from octavo.errors import ExitCode, ModelError, OctavoError
 from octavo.measure import Statistics
-from octavo.plan import Plan
-from octavo.search.apart import far_apart
-from octavo.search.candidates import Candidate, without
-from octavo.search.initial import wanted_tensors
-from octavo.workflow.calibrate import plan_ranges
-from octavo.workflow.finite import explain_weights
+from octavo.search.candidates import Candidate
+from octavo.workflow.attempt import Attempts
 from octavo.workflow.judge import Judge
-from octavo.workflow.measure import Throughput
 from octavo.workflow.proposals import InOrder, Proposals
-from octavo.workflow.trial import Trial, audit
+from octavo.workflow.trial import Trial
+
+Rebuild: TypeAlias = Callable[[Trial], Trial]
+
+MEASURED = 5
+"""Plans beyond the tolerance that are measured at most."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +44,8 @@ class Outcome:
 
     @property
     def keeps_int8(self) -> bool:
-        """Whether the INT8 model of `best` is kept, which a model that is not faster never is."""
-        return self.best is not None and self.best.faster
+        """Whether the INT8 model of `best` is kept, which one that does not pay never is."""
+        return self.best is not None and self.best.pays
 
 
 def search(
@@ -75,12 +66,13 @@ def search(
     trials: list[Trial] = []
     passed: list[Mapping[str, Any]] = []
     refused: str | None = None
+    attempts = Attempts(statistics, judge_by)
     proposals = InOrder(plans) if isinstance(plans, Sequence) else plans
     while not _stopped(judge_by, trials) and (candidate := proposals.next(trials)) is not None:
         if candidate.plan.formats in passed:
             continue
         try:
-            trial = _remembered(candidate, statistics, judge_by)
+            trial = attempts.attempt(candidate)
         except OctavoError as error:
             refused = str(error)
             judge_by.reporter.warn(f"{candidate.name}: {refused}")
@@ -93,7 +85,28 @@ def search(
             break
         if trial.accuracy.reached:
             passed.append(candidate.plan.formats)
-    outcome = _outcome(trials, judge_by) if trials else Outcome(None, refused=refused)
+    return conclude(trials, judge_by, refused)
+
+
+def _as_it_is(trial: Trial) -> Trial:
+    return trial
+
+
+def conclude(
+    trials: Sequence[Trial],
+    judge_by: Judge,
+    refused: str | None = None,
+    rebuild: Rebuild = _as_it_is,
+) -> Outcome:
+    """Return what trials amount to.
+
+    Args:
+        trials: those that ran, in their order.
+        judge_by: what they were judged by.
+        refused: why the last of the others did not.
+        rebuild: gives a trial its model back, where those were let go.
+    """
+    outcome = _outcome(trials, judge_by, rebuild) if trials else Outcome(None, refused=refused)
     return replace(outcome, evaluations=judge_by.spent.evaluations(judge_by.samples))
 
 
@@ -109,39 +122,7 @@ def _counted(plans: int) -> str:
     return "1 plan" if plans == 1 else f"{plans} plans"
 
 
-def _remembered(candidate: Candidate, statistics: Statistics | None, judge_by: Judge) -> Trial:
-    """Return the trial of a plan, without what an earlier run of the same job did for it.
-
-    Raises:
-        OctavoError: it cannot be built, run or judged, now or before.
-    """
-    memory = judge_by.memory
-    record = memory.find(candidate.plan)
-    if record is None:
-        with memory.trial(candidate.name, candidate.plan, judge_by.job.seed) as finish:
-            trial = _tried(candidate, statistics, judge_by, {})
-            finish(trial.record(judge_by.job.tolerance))
-            return trial
-    if record.state == "failed":
-        raise OctavoError(record.reason or "it failed before")
-    return _tried(candidate, statistics, judge_by, record.measurements)
-
-
-def _tried(
-    candidate: Candidate,
-    statistics: Statistics | None,
-    judge_by: Judge,
-    known: Mapping[str, Any],
-) -> Trial:
-    """Try a plan; measure it if it may hold, and prove it if it is faster too."""
-    trial = _try(candidate, statistics, judge_by, known)
-    if trial.accuracy.reached:
-        pairs = known.get("throughput")
-        trial = trial.measured(Throughput.from_json(pairs) if pairs else judge_by.measure(trial))
-    return judge_by.conclude(trial) if trial.good else trial
-
-
-def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
+def _outcome(trials: Sequence[Trial], judge_by: Judge, rebuild: Rebuild) -> Outcome:
     """Return the plan that holds, else the best of those that missed the tolerance, else of all.
 
     A plan that is accurate because it quantizes next to nothing does not hide that another one
@@ -154,19 +135,21 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge) -> Outcome:
     if not missed:
         best = max(trials, key=lambda trial: trial.merit)
         return Outcome(best, [trial.to_json() for trial in trials], ExitCode.NOT_FASTER)
-    measured, failure = _measure_missed(missed, judge_by)
+    measured, failure = _measure_missed(missed, judge_by, rebuild)
     if not measured:
         others = [trial for trial in trials if trial.accuracy.reached]
-        return _outcome(others, judge_by) if others else Outcome(None, refused=failure)
-    best = measured[-1] if measured[-1].faster else measured[0]
-    if best.faster:  # it is kept, so that its figures are to be of all samples
+        return _outcome(others, judge_by, rebuild) if others else Outcome(None, refused=failure)
+    best = measured[-1] if measured[-1].pays else measured[0]
+    if best.pays:  # it is kept, so that its figures are to be of all samples
         best = judge_by.complete(best)
     by_name = {trial.candidate.name: trial for trial in (*trials, *measured, best)}
     rows = [by_name[trial.candidate.name].to_json() for trial in trials]
     return Outcome(best, rows, ExitCode.DONE if best.good else ExitCode.TOLERANCE_NOT_REACHED)
 
 
-def _measure_missed(missed: Sequence[Trial], judge_by: Judge) -> tuple[list[Trial], str]:
+def _measure_missed(
+    missed: Sequence[Trial], judge_by: Judge, rebuild: Rebuild
+) -> tuple[list[Trial], str]:
     """Measure plans that missed the tolerance, the most accurate first, until one is faster.
 
     One that only has other ranges than one that was measured is passed over, as it executes the
@@ -182,49 +165,11 @@ def _measure_missed(missed: Sequence[Trial], judge_by: Judge) -> tuple[list[Tria
         if trial.candidate.plan.formats in known or (known and math.isinf(trial.merit)):
             continue
         try:
-            measured.append(trial.measured(judge_by.measure(trial)))
+            measured.append(judge_by.measured(rebuild(trial)))
         except OctavoError as error:
             failure = str(error)
             judge_by.reporter.warn(f"{trial.candidate.name}: {failure}")
             continue
-        if measured[-1].faster:
+        if measured[-1].pays or len(measured) == MEASURED:
             break
     return measured, failure
-
-
-def _ranged(
-    candidate: Candidate, statistics: Statistics | None, graph: Graph, job: QuantizeJob
-) -> tuple[Candidate, Ranges]:
-    """Return the ranges of a candidate, which loses the joins whose ranges are far apart."""
-    schemes = wanted_tensors(graph, [candidate.plan])
-    if not schemes:
-        return candidate, {}
-    if statistics is None:
-        raise DataError(f"the plan {candidate.name!r} needs ranges and nothing was calibrated")
-    untied = Plan(recipe=candidate.plan.recipe)
-    refused = far_apart(graph, candidate.plan, plan_ranges(statistics, graph, untied, schemes))
-    if refused:
-        candidate = without(candidate, graph, job, refused)
-        schemes = wanted_tensors(graph, [candidate.plan])
-    return candidate, plan_ranges(statistics, graph, candidate.plan, schemes)
-
-
-def _try(
-    candidate: Candidate,
-    statistics: Statistics | None,
-    judge_by: Judge,
-    known: Mapping[str, Any],
-) -> Trial:
-    setting = judge_by.setting
-    candidate, ranges = _ranged(candidate, statistics, setting.graph, judge_by.job)
-    try:
-        corrected = judge_by.correct(candidate.plan)
-        source, ranges = (
-            (corrected.model, corrected.ranges) if corrected else (setting.model, ranges)
-        )
-        built = setting.backend.build(source, candidate.plan, ranges, setting.target)
-    except NonFiniteError as error:
-        raise DataError(explain_weights(error, setting, candidate.quantized)) from None
-    audits = audit(setting, candidate, source, built)
-    accuracy, exam = judge_by.examine(built, candidate.name, known)
-    return Trial(candidate, ranges, built, audits, accuracy, corrected=corrected, exam=exam)

@@ -10,6 +10,7 @@ from typing import Any
 from octavo.backends.base import Audit, Ranges
 from octavo.correct import Corrected
 from octavo.graph import Graph
+from octavo.job import Objective
 from octavo.model import Model
 from octavo.plan import FP32
 from octavo.search.candidates import Candidate
@@ -32,6 +33,8 @@ class Trial:
         accuracy: both models judged.
         throughput: both models measured; None where accuracy already decided.
         corrected: the float model that it was built from; None where that is the user's.
+        objective: what is wanted of it within the tolerance.
+        disk: bytes of the saved model over those of FP32; None where it was not saved.
         exam: how its evaluation went and goes on; None where all samples were judged at once.
     """
 
@@ -43,6 +46,8 @@ class Trial:
     throughput: Throughput | None = None
     corrected: Corrected | None = None
     exam: Exam | None = None
+    objective: Objective = "speed"
+    disk: float | None = None
 
     @property
     def faster(self) -> bool:
@@ -50,9 +55,25 @@ class Trial:
         return self.throughput is not None and self.throughput.faster
 
     @property
+    def gain(self) -> float:
+        """FP32 over INT8 by the objective: the least ratio of speed, bytes or memory; else 0."""
+        if self.throughput is None:
+            return 0.0
+        if self.objective == "size":
+            return 1 / self.disk if self.disk else 0.0
+        if self.objective == "memory":
+            return self.throughput.memory_gain
+        return min(self.throughput.ratios)
+
+    @property
+    def pays(self) -> bool:
+        """Whether it was measured, and is better than each baseline by the objective."""
+        return self.faster if self.objective == "speed" else self.gain > 1
+
+    @property
     def good(self) -> bool:
-        """Whether it is within the tolerance and faster."""
-        return self.accuracy.reached and self.faster
+        """Whether it is within the tolerance and better by the objective."""
+        return self.accuracy.reached and self.pays
 
     @property
     def whole(self) -> bool:
@@ -67,6 +88,7 @@ class Trial:
             "judged": asdict(self.accuracy),
             "scores": self.exam.scoring.to_json() if self.exam else None,
             "throughput": {name: pair.to_json() for name, pair in pairs.items()},
+            "disk": self.disk,
             "loss": self.accuracy.loss_over(tolerance),
             "seconds": 1 / speed if speed else None,
             "within": self.accuracy.reached,
@@ -77,18 +99,18 @@ class Trial:
         """How many groups executed in INT8."""
         return sum(audit.executed.startswith("int8") for audit in self.audits)
 
-    def measured(self, throughput: Throughput) -> Trial:
-        """Return it with its speed."""
-        return replace(self, throughput=throughput)
+    def measured(self, throughput: Throughput, disk: float | None = None) -> Trial:
+        """Return it with its speed, and its bytes over those of FP32."""
+        return replace(self, throughput=throughput, disk=disk)
 
     @property
     def merit(self) -> float:
-        """What it is compared by: speed within the tolerance, accuracy beyond it; more is better.
+        """What it is compared by: its gain within the tolerance, accuracy beyond; more is better.
 
         Only trials that all reached the tolerance, or all missed it, are to be compared.
         """
         if self.accuracy.reached:
-            return min(self.throughput.ratios) if self.throughput else 0.0
+            return self.gain
         value = self.accuracy.int8 if self.accuracy.higher_is_better else -self.accuracy.int8
         return -math.inf if math.isnan(value) else value
 
@@ -100,6 +122,7 @@ class Trial:
             "groups_int8": self.executed,
             "accuracy": self.accuracy.to_json(),
             "throughput": self.throughput.to_json() if self.throughput else None,
+            "disk": self.disk,
         }
 
 

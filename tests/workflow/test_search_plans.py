@@ -22,8 +22,8 @@ from octavo.plan import Range
 from octavo.search.candidates import candidates
 from octavo.search.initial import wanted_tensors
 from octavo.tolerance import Tolerance
+from octavo.workflow import attempt as attempt_module
 from octavo.workflow import measure
-from octavo.workflow import search as search_module
 from octavo.workflow.calibrate import calibrate
 from octavo.workflow.evaluation import Evaluation
 from octavo.workflow.finite import explain_weights
@@ -324,13 +324,13 @@ def failing(setting, images, reporter, tmp_path, monkeypatch):
         judge = Failing(setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
         judge.script({f"evaluating {n}": score for n in names}, dict.fromkeys(names, 2.0))
         judge.failing(step, error, always)
-        real = search_module.audit
+        real = attempt_module.audit
 
         def audit(setting, candidate, *models):
             judge._fail("audit", candidate.name)
             return real(setting, candidate, *models)
 
-        monkeypatch.setattr(search_module, "audit", audit)
+        monkeypatch.setattr(attempt_module, "audit", audit)
         return search([known[name] for name in names], statistics, judge)
 
     return run

@@ -50,11 +50,13 @@ class Budget:
         max_evaluations: plans that are judged, those of a resumed study included.
         timeout: seconds; None for no limit.
         clock: tells the time in seconds.
+        stop: returns why to stop; None where there is no reason.
     """
 
     max_evaluations: int = 100
     timeout: float | None = None
     clock: Callable[[], float] = time.monotonic
+    stop: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class History:
         late = self.budget.timeout is not None and (
             self.budget.clock() - self._started >= self.budget.timeout
         )
-        return late or len(self.steps) >= self.budget.max_evaluations
+        full = len(self.steps) >= self.budget.max_evaluations
+        return late or full or bool(self.steps and self.budget.stop())
 
     @property
     def best(self) -> Step | None:
