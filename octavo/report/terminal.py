@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 Row = Mapping[str, Any]
+SQNR = "SQNR dB"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -138,15 +139,16 @@ def _group_cells(row: Row, *, audited: bool) -> list[str]:
 
 def compare_table(result: Row) -> Table:
     """Return the table of `octavo compare`."""
-    table = _table("tensor", "SQNR dB", "group", "executed", "")
+    table = _table("tensor", f"{SQNR} to {result['baseline']}", "group", "executed", "")
     for row in result["rows"]:
         sqnr = row["sqnr_db"]
+        masked = f"{row['left_out']} masked values left out" if row["left_out"] else ""
         table.add_row(
             row["tensor"],
             "" if row["sizes"] else "equal" if sqnr is None else f"{sqnr:.1f}",
             row["group"],
             row["executed"],
-            "; ".join(note for note in ("output" * row["is_output"], row["sizes"]) if note),
+            "; ".join(filter(None, ("output" * row["is_output"], row["sizes"], masked))),
         )
     return table
 
@@ -203,8 +205,9 @@ def _table(*columns: str) -> Table:
 
 
 def _justify(columns: Sequence[str], index: int) -> Any:
-    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share", "SQNR dB"}
-    return "right" if columns[index] in numeric else "left"
+    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share"}
+    name = columns[index]
+    return "right" if name in numeric or name.startswith(SQNR) else "left"
 
 
 def _short(path: str) -> str:

@@ -126,3 +126,10 @@ def test_tensors_that_cannot_be_compared_say_why():
     lines = shown(compare_table(Comparison(rows, 1, "d").to_json()))
     assert lines[1].split(maxsplit=3) == ["boxes", "nms", "fp32", f"output; {sizes}"]
     assert lines[2].split() == ["scores", "equal", "head", "int8", "output"]
+
+
+def test_the_table_of_compare_names_what_it_compares_with_and_what_it_left_out():
+    row = Difference("scores", "add", "int8", 23.45, False, left_out=12)
+    lines = shown(compare_table(Comparison([row], 1, "d", "the given model").to_json()))
+    assert lines[0].split("  ")[1].strip() == "SQNR dB to the given model"
+    assert lines[1].endswith("12 masked values left out")
