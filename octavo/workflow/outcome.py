@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from octavo.digits import significant, tell_apart
 from octavo.errors import ExitCode
 from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.search.candidates import candidates
-from octavo.workflow.measure import Throughput, format_closest
+from octavo.workflow.measure import Throughput, format_closest, format_ratio
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.search import Outcome
 from octavo.workflow.trial import Trial
@@ -59,10 +60,10 @@ def _beyond(job: QuantizeJob, best: Trial) -> str:
     if best.faster:
         kept = f"the most accurate that is faster was kept ({name}{weakest})"
         return f"{missed}: of those beyond it, {kept}"
+    int8, fp32 = tell_apart((accuracy.int8, accuracy.fp32), significant)
     return (
         f"{missed}: the most accurate of those beyond it ({name}{weakest}) has {accuracy.metric} "
-        f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no faster ({_ratio(best)}), so the "
-        "float model was kept"
+        f"{int8}, FP32 {fp32}, and is no faster ({_ratio(best)}), so the float model was kept"
     )
 
 
@@ -112,10 +113,13 @@ def why_not_kept(job: QuantizeJob, trial: Trial) -> str:
 
 
 def why_not_faster(throughput: Throughput | None) -> str:
-    """Return what the measurement of a plan that is not faster tells."""
-    if throughput is None or not throughput.unclear:
+    """Return what the measurement of a plan that is not faster tells, and than what it is not."""
+    if throughput is None:
         return NOT_FASTER
+    closest = throughput.closest
+    if not throughput.unclear:
+        return f"INT8 was not measured faster than {closest.baseline.label}"
     return (
-        f"INT8 could not be shown faster ({format_closest(throughput)}): measure on a "
-        "quieter machine or with more --seconds"
+        f"INT8 could not be shown faster than {closest.baseline.label} ({format_ratio(closest)}): "
+        "measure on a quieter machine or with more --seconds"
     )

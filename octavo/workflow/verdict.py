@@ -37,6 +37,8 @@ class Accuracy:
         reached: whether the value that was measured is within the tolerance; of random samples
             that cannot be compared (`Evaluation.unscored`), true: they decide nothing.
         outputs: the value of each output of INT8 by name, where the metric is a mean over outputs.
+        changed: how many samples INT8 has wrong and FP32 right, and the other way; None where
+            samples are not just right or wrong.
     """
 
     fp32: float
@@ -47,6 +49,7 @@ class Accuracy:
     verdict: Verdict
     reached: bool
     outputs: Mapping[str, float] = field(default_factory=dict)
+    changed: tuple[int, int] | None = None
 
     @property
     def weakest(self) -> tuple[str, float] | None:
@@ -79,6 +82,7 @@ class Accuracy:
             "samples": self.samples,
             "verdict": self.verdict,
             **({"outputs": dict(self.outputs)} if len(self.outputs) > 1 else {}),
+            **(dict(zip(("lost", "gained"), self.changed, strict=True)) if self.changed else {}),
         }
 
 
@@ -118,7 +122,18 @@ def judge(
         ),
         reached=reached,
         outputs=int8.outputs,
+        changed=_changed(fp32, int8),
     )
+
+
+def _changed(fp32: Evaluation, int8: Evaluation) -> tuple[int, int] | None:
+    """Return how many samples became wrong and right, None where scores are not just 0 or 1."""
+    if fp32.scores is None or int8.scores is None or not fp32.higher_is_better:
+        return None
+    if not np.isin((fp32.scores, int8.scores), (0.0, 1.0)).all():
+        return None
+    difference = int8.scores - fp32.scores
+    return int((difference < 0).sum()), int((difference > 0).sum())
 
 
 def _verdict(margin: float, slack: float, error: float | None, *, real: bool) -> Verdict:
