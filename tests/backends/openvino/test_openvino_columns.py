@@ -130,3 +130,12 @@ def test_columns_that_no_product_made_are_left_alone():
     case = int8_case(b.ending(b.gemm(x, "head", 16, 8), rows=["batch", 16]), rows())
 
     assert not is_apart(case.built)
+
+
+def test_a_batch_normalization_between_products_keeps_them_apart():
+    b = Builder()
+    x = b.batch_norm(b.node("Relu", [b.gemm("rows", "first", 16, 32)], "act"), "norm", 32)
+    case = int8_case(b.ending(b.gemm(x, "second", 32, 8), rows=["batch", 16]), rows())
+
+    assert "BatchNormalization" in [node.op_type for node in case.nodes]
+    assert is_apart(case.built)
