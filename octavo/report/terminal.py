@@ -9,7 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from octavo.digits import DIGITS, tell_apart
+
 Row = Mapping[str, Any]
+SQNR = "SQNR dB"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -24,6 +27,8 @@ def quantize_table(result: Row) -> Table:
     table = _table("", "FP32", "INT8", "")
     accuracy, throughput = result["accuracy"], result["throughput"]
     table.add_row(*_accuracy_row(accuracy, result))
+    if "lost" in accuracy:
+        table.add_row("", "", "", _changed(accuracy))
     if outputs := accuracy.get("outputs"):
         weakest = min(outputs, key=lambda name: outputs[name])
         if outputs[weakest] < accuracy["int8"] - 1e-6:
@@ -63,12 +68,16 @@ def _accuracy_row(accuracy: Row, result: Row) -> tuple[str, str, str, str]:
     verdict = f"{words[accuracy['verdict']]} {result['tolerance']}"
     if accuracy["verdict"] and accuracy["int8"] is None:
         verdict = "no score"
-    return (
-        str(accuracy["metric"]),
-        number(accuracy["fp32"]),
-        number(accuracy["int8"]),
-        f"{change_text}{verdict}{sample_text}",
-    )
+    fp32, int8 = tell_apart((accuracy["fp32"], accuracy["int8"]), number)
+    return str(accuracy["metric"]), fp32, int8, f"{change_text}{verdict}{sample_text}"
+
+
+def _changed(accuracy: Row) -> str:
+    """Return how many samples are not right in both models, or wrong in both."""
+    samples, lost, gained = (accuracy[key] for key in ("samples", "lost", "gained"))
+    if accuracy["metric"] == "agreement":
+        return f"of {samples} samples {lost} disagree with FP32"
+    return f"of {samples} samples {lost} became wrong and {gained} right"
 
 
 def _throughput_rows(throughput: Row) -> list[tuple[str, str, str, str]]:
@@ -144,15 +153,16 @@ def _group_cells(row: Row, *, audited: bool) -> list[str]:
 
 def compare_table(result: Row) -> Table:
     """Return the table of `octavo compare`."""
-    table = _table("tensor", "SQNR dB", "group", "executed", "")
+    table = _table("tensor", f"{SQNR} to {result['baseline']}", "group", "executed", "")
     for row in result["rows"]:
         sqnr = row["sqnr_db"]
+        masked = f"{row['left_out']} masked values left out" if row["left_out"] else ""
         table.add_row(
             row["tensor"],
             "" if row["sizes"] else "equal" if sqnr is None else f"{sqnr:.1f}",
             row["group"],
             row["executed"],
-            "; ".join(note for note in ("output" * row["is_output"], row["sizes"]) if note),
+            "; ".join(filter(None, ("output" * row["is_output"], row["sizes"], masked))),
         )
     return table
 
@@ -194,11 +204,11 @@ def _percent(change: float) -> str:
     return "0.00%" if text in ("+0.00%", "-0.00%") else text
 
 
-def number(value: float | None) -> str:
-    """Return a metric's value with four significant digits after the point where it is small."""
+def number(value: float | None, digits: int = DIGITS) -> str:
+    """Return a metric's value with `digits` digits, after the point unless it is large or small."""
     if value is None:
         return "-"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.4g}"
+    return f"{value:.{digits}f}" if 0.001 <= abs(value) < 1000 else f"{value:.{digits}g}"
 
 
 def _table(*columns: str) -> Table:
@@ -209,8 +219,9 @@ def _table(*columns: str) -> Table:
 
 
 def _justify(columns: Sequence[str], index: int) -> Any:
-    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share", "SQNR dB"}
-    return "right" if columns[index] in numeric else "left"
+    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share"}
+    name = columns[index]
+    return "right" if name in numeric or name.startswith(SQNR) else "left"
 
 
 def _short(path: str) -> str:

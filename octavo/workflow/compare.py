@@ -36,6 +36,13 @@ BATCH_SIZE = 4
 LOWEST_DB = -200.0
 """What stands for less than itself, such as a tensor that is 0 everywhere in FP32 only; JSON has no
 minus infinity."""
+LARGE = 1e8
+"""The size from which a number that both models hold alike is a mask, such as -1e9 or the least
+float before a Softmax, and tells nothing about quantization."""
+ENDLESS = 1e30
+"""The size from which numbers of one sign are alike: adding to the least float gives infinity."""
+ALIKE = 1e-6
+"""The share by which smaller masks may differ."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Difference:
             None where they agree, or cannot be compared.
         is_output: whether the model returns it.
         sizes: why they cannot be compared: their sizes differ in a batch; else None.
+        left_out: how many values were not compared, since both models mask them.
     """
 
     tensor: str
@@ -58,6 +66,7 @@ class Difference:
     sqnr_db: float | None
     is_output: bool
     sizes: str | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,16 +77,23 @@ class Comparison:
         differences: by SQNR, the smallest first.
         samples: how many samples were compared.
         data: what they are.
+        baseline: what INT8 is compared with, as reports call it.
     """
 
     differences: Sequence[Difference]
     samples: int
     data: str
+    baseline: str = "FP32"
 
     def to_json(self) -> dict[str, Any]:
         """Return what `octavo compare --json` prints."""
         rows = [vars(difference) for difference in self.differences]
-        return {"samples": self.samples, "data": self.data, "rows": rows}
+        return {
+            "samples": self.samples,
+            "data": self.data,
+            "baseline": self.baseline,
+            "rows": rows,
+        }
 
 
 @dataclass
@@ -86,12 +102,18 @@ class _Energy(Energy):
 
     Attributes:
         sizes: how the sizes differ in the first batch where they do.
+        left_out: how many values both models mask, which are not part of it.
     """
 
     sizes: str | None = None
+    left_out: int = 0
 
     def add(self, expected: Array, actual: Array) -> None:
         if expected.shape == actual.shape:
+            masked = _masked(expected, actual)
+            if count := int(masked.sum()):
+                self.left_out += count
+                expected, actual = expected[~masked], actual[~masked]
             super().add(expected, actual)
         else:
             shapes = f"{list(expected.shape)} and {list(actual.shape)}"
@@ -103,6 +125,15 @@ class _Energy(Energy):
         if self.sizes or self.noise == 0:
             return None
         return max(LOWEST_DB, self.sqnr_db)
+
+
+def _masked(expected: Array, actual: Array) -> Array:
+    """Return where both hold the same number of a mask, or the same that is no finite number."""
+    large = ~(np.abs(expected) < LARGE)  # NaN is not below it
+    if large.any():
+        first, second = (np.clip(values, -ENDLESS, ENDLESS) for values in (expected, actual))
+        large &= np.isclose(second, first, rtol=ALIKE, atol=0, equal_nan=True)
+    return large
 
 
 class _Capture:
@@ -145,7 +176,9 @@ def run_compare(
     executed = _executed(setting, opened, made.manifest)
     rows = [_difference(setting, name, energy, executed) for name, energy in energies.items()]
     rows.sort(key=_closeness)
-    return Comparison(rows, dataset.size or samples, dataset.name)
+    plain = "the given model" if setting.graph.quantized else "FP32"
+    baseline = original.model.label or plain
+    return Comparison(rows, dataset.size or samples, dataset.name, baseline)
 
 
 def _check_fingerprint(original: Opened, label: str, manifest: Manifest) -> None:
@@ -264,4 +297,5 @@ def _difference(
         sqnr_db=energy.reported_db,
         is_output=name in setting.graph.outputs,
         sizes=energy.sizes,
+        left_out=energy.left_out,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from octavo.digits import significant, tell_apart
 from octavo.errors import ExitCode
 from octavo.graph import Graph
 from octavo.job import Objective, QuantizeJob
 from octavo.search.candidates import candidates
-from octavo.workflow.measure import format_closest
+from octavo.workflow.measure import format_closest, format_ratio
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.search import Outcome
 from octavo.workflow.trial import Trial
@@ -68,10 +69,10 @@ def _beyond(job: QuantizeJob, best: Trial) -> str:
     if best.pays:
         kept = f"the most accurate that is {better} was kept ({name}{weakest})"
         return f"{missed}: of those beyond it, {kept}"
+    int8, fp32 = tell_apart((accuracy.int8, accuracy.fp32), significant)
     return (
         f"{missed}: the most accurate of those beyond it ({name}{weakest}) has {accuracy.metric} "
-        f"{accuracy.int8:.4g}, FP32 {accuracy.fp32:.4g}, and is no {better} ({_ratio(best)}), so "
-        "the float model was kept"
+        f"{int8}, FP32 {fp32}, and is no {better} ({_ratio(best)}), so the float model was kept"
     )
 
 
@@ -129,13 +130,16 @@ def why_not_kept(job: QuantizeJob, trial: Trial) -> str:
 
 
 def why_not_better(trial: Trial) -> str:
-    """Return what the measurement of a plan that does not pay tells."""
+    """Return what the measurement of a plan that does not pay tells, and than what it does not."""
     throughput = trial.throughput
     if trial.objective != "speed":
         return f"INT8 is not {BETTER[trial.objective]} than FP32 ({trial.gain:.2f}x)"
-    if throughput is None or not throughput.unclear:
+    if throughput is None:
         return NOT_FASTER
+    closest = throughput.closest
+    if not throughput.unclear:
+        return f"INT8 was not measured faster than {closest.baseline.label}"
     return (
-        f"INT8 could not be shown faster ({format_closest(throughput)}): measure on a "
-        "quieter machine or with more --seconds"
+        f"INT8 could not be shown faster than {closest.baseline.label} ({format_ratio(closest)}): "
+        "measure on a quieter machine or with more --seconds"
     )

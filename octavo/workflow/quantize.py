@@ -31,6 +31,7 @@ from octavo.workflow.floatform import float_form_defect
 from octavo.workflow.inputs import Given, RunData, open_run_data, warn_of_stand_ins
 from octavo.workflow.judge import Judge
 from octavo.workflow.judging import Judging, announce_time, check_metric, evaluate_fp32
+from octavo.workflow.kept import Kept, kept_model
 from octavo.workflow.measure import save_baselines
 from octavo.workflow.memory import Memory, open_memory
 from octavo.workflow.opened import without_quantization
@@ -71,8 +72,10 @@ def run(job: QuantizeJob, given: Given, reporter: Reporter) -> Result:
         outcome, judging = _find(working, plans, schemes)
     if outcome.best is not None:
         warn_of_output(job, outcome.best.accuracy, notes)
-    manifest = _manifest(job, setting, data, judging, outcome, notes, time.monotonic() - started)
-    result = _result(job, setting, outcome, manifest)
+    kept = kept_model(setting, outcome)
+    seconds = time.monotonic() - started
+    manifest = _manifest(job, setting, data, judging, outcome, kept, notes, seconds)
+    result = _result(job, setting, outcome, kept, manifest)
     notes.say(result.reason)
     return result.save(output) if output else result
 
@@ -228,11 +231,12 @@ def _manifest(
     data: RunData,
     judging: Judging,
     outcome: Outcome,
+    kept: Kept,
     notes: NotingReporter,
     seconds: float,
 ) -> Manifest:
     best = outcome.best
-    kept = best if outcome.keeps_int8 else None
+    int8 = best if outcome.keeps_int8 else None
     reasons = best.candidate.reasons if best else float_reasons(setting.graph, job)
     measurements = {
         "accuracy": _accuracy(best, judging),
@@ -240,7 +244,7 @@ def _manifest(
         "evaluations": outcome.evaluations,
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
-        "groups": {"total": len(setting.graph.groups), "int8": kept.executed if kept else 0},
+        "groups": {"total": len(setting.graph.groups), "int8": int8.executed if int8 else 0},
         "evaluated_on": data.evaluated_on,
         "tolerance": str(job.tolerance),
     }
@@ -249,21 +253,19 @@ def _manifest(
         backend=setting.backend.name,
         source=source_record(setting.model),
         fingerprint=setting.graph.fingerprint,
-        plan=kept.candidate.plan if kept else Plan(),
-        ranges=kept.ranges if kept else {},
+        plan=int8.candidate.plan if int8 else Plan(),
+        ranges=int8.ranges if int8 else {},
         job=job.to_json(),
         preprocessing=data.preprocessing,
         versions=_versions(setting.backend),
         cpu=setting.target.cpu.model,
         threads=job.threads,
-        saved="int8" if kept else "fp32",
-        reason=explain_outcome(job, setting.graph, outcome),
+        saved="int8" if int8 else "fp32",
+        reason=explain_outcome(job, setting.graph, outcome) + kept.form,
         exit_code=int(outcome.exit_code),
         measurements=measurements,
-        scales=_scales(kept),
-        groups=group_rows(
-            setting.graph, kept.audits if kept else (), _reasons(job, setting, outcome, reasons)
-        ),
+        scales=_scales(int8),
+        groups=group_rows(setting.graph, kept.audits, _reasons(job, setting, outcome, reasons)),
         trials=outcome.trials,
         notes=tuple(notes.notes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -311,15 +313,14 @@ def _versions(backend: Backend) -> dict[str, str]:
     return {"octavo": octavo.__version__, **backend.versions()}
 
 
-def _result(job: QuantizeJob, setting: Setting, outcome: Outcome, manifest: Manifest) -> Result:
-    best = outcome.best
-    int8 = outcome.keeps_int8
-    model = best.model if best is not None and int8 else setting.model
+def _result(
+    job: QuantizeJob, setting: Setting, outcome: Outcome, kept: Kept, manifest: Manifest
+) -> Result:
     return Result(
-        model=ready(model, job.threads, manifest),
-        saved="int8" if int8 else "fp32",
+        model=ready(kept.model, job.threads, manifest),
+        saved="int8" if outcome.keeps_int8 else "fp32",
         exit_code=outcome.exit_code,
         reason=manifest.reason,
         manifest=manifest,
-        write=lambda folder: setting.backend.save(model, folder),
+        write=lambda folder: setting.backend.save(kept.model, folder),
     )

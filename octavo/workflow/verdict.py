@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from octavo.search.prove import Margin
 from octavo.search.prove.verdict import Verdict, measured, standard_error
 from octavo.tolerance import Tolerance
@@ -31,6 +33,8 @@ class Accuracy:
         outputs: the value of each output of INT8 by name, where the metric is a mean over outputs.
         proof: how the verdict was shown or would have been: `alpha`, `basis`, `samples` that no
             search saw, and `at` how many of these it was there; empty where nothing was to prove.
+        changed: how many samples INT8 has wrong and FP32 right, and the other way; None where
+            samples are not just right or wrong.
     """
 
     fp32: float
@@ -42,6 +46,7 @@ class Accuracy:
     reached: bool
     outputs: Mapping[str, float] = field(default_factory=dict)
     proof: Mapping[str, Any] = field(default_factory=dict)
+    changed: tuple[int, int] | None = None
 
     @property
     def weakest(self) -> tuple[str, float] | None:
@@ -75,6 +80,7 @@ class Accuracy:
             "verdict": self.verdict,
             **({"outputs": dict(self.outputs)} if len(self.outputs) > 1 else {}),
             **({"proof": dict(self.proof)} if self.proof else {}),
+            **(dict(zip(("lost", "gained"), self.changed, strict=True)) if self.changed else {}),
         }
 
 
@@ -120,7 +126,18 @@ def judge(
         ),
         reached=reached,
         outputs=int8.outputs,
+        changed=_changed(fp32, int8),
     )
+
+
+def _changed(fp32: Evaluation, int8: Evaluation) -> tuple[int, int] | None:
+    """Return how many samples became wrong and right, None where scores are not just 0 or 1."""
+    if fp32.scores is None or int8.scores is None or not fp32.higher_is_better:
+        return None
+    if not np.isin((fp32.scores, int8.scores), (0.0, 1.0)).all():
+        return None
+    difference = int8.scores - fp32.scores
+    return int((difference < 0).sum()), int((difference > 0).sum())
 
 
 def _verdict(margin: float, slack: float, error: float, *, real: bool) -> Verdict:

@@ -23,6 +23,15 @@ def test_the_version_is_printed(octavo):
     assert octavo("--version") == (0, f"octavo {package.__version__}\n", "")
 
 
+def test_the_package_runs_as_a_module_with_the_exit_codes_of_the_command():
+    command = [sys.executable, "-m", "octavo"]
+    asked = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    wrong = subprocess.run([*command, "explain", "none.onnx"], capture_output=True, text=True)
+    assert (asked.returncode, asked.stdout) == (0, f"octavo {package.__version__}\n")
+    assert wrong.returncode == ExitCode.BAD_INPUT
+    assert wrong.stderr.startswith("error: no model at 'none.onnx'")
+
+
 def test_every_option_of_a_job_has_a_flag():
     command = next(one for one in app.registered_commands if one.name == "quantize")
     parameters = set(command.callback.__annotations__)

@@ -126,3 +126,48 @@ def test_tensors_that_cannot_be_compared_say_why():
     lines = shown(compare_table(Comparison(rows, 1, "d").to_json()))
     assert lines[1].split(maxsplit=3) == ["boxes", "nms", "fp32", f"output; {sizes}"]
     assert lines[2].split() == ["scores", "equal", "head", "int8", "output"]
+
+
+def test_the_table_of_compare_names_what_it_compares_with_and_what_it_left_out():
+    row = Difference("scores", "add", "int8", 23.45, False, left_out=12)
+    lines = shown(compare_table(Comparison([row], 1, "d", "the given model").to_json()))
+    assert lines[0].split("  ")[1].strip() == "SQNR dB to the given model"
+    assert lines[1].endswith("12 masked values left out")
+
+
+def accuracy_lines(**accuracy):
+    given = {"metric": "top1", "change_relative": 0.0, "samples": 2000, "verdict": "within"}
+    result = {
+        "accuracy": given | accuracy, "throughput": None, "evaluated_on": "evaluation",
+        "tolerance": "1%", "groups": {"int8": 1, "total": 2}, "evaluations": 1.0, "seconds": 1.0,
+        "peak_memory_mb": 1.0, "artifact": None,
+    }  # fmt: skip
+    return shown(quantize_table(result))
+
+
+@pytest.mark.parametrize(
+    ("fp32", "int8", "expected"),
+    [
+        (0.98, 0.97, ("0.9800", "0.9700")),
+        (0.98, 0.98, ("0.9800", "0.9800")),
+        (0.98, 0.98001, ("0.98000", "0.98001")),
+        (1.0, 0.9999996, ("1.0000000", "0.9999996")),
+        (1.0, 1.0 - 1e-12, ("1.000000000", "1.000000000")),
+        (12341.0, 12341.6, ("12341", "12342")),
+        (0.98, None, ("0.9800", "-")),
+    ],
+)
+def test_values_that_differ_do_not_look_equal(fp32, int8, expected):
+    assert tuple(accuracy_lines(fp32=fp32, int8=int8)[1].split()[1:3]) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("top1", "of 2000 samples 3 became wrong and 5 right"),
+        ("agreement", "of 2000 samples 3 disagree with FP32"),
+    ],
+)
+def test_the_table_says_how_many_samples_changed(metric, said):
+    assert accuracy_lines(metric=metric, fp32=1.0, int8=1.0, lost=3, gained=5)[2] == said
+    assert said not in accuracy_lines(metric=metric, fp32=1.0, int8=1.0)

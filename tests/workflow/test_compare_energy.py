@@ -32,6 +32,44 @@ def test_nothing_is_below_the_lowest():
     assert sqnr([1e-15, 0], [0, 1e15]) == LOWEST_DB
 
 
+LEAST = float(np.finfo(np.float32).min)
+
+
+def masked(*pairs):
+    energy = _Energy()
+    energy.add(*(np.array(side, np.float32) for side in zip((1, 0), (3, 3), *pairs, strict=True)))
+    return energy
+
+
+@pytest.mark.parametrize(
+    "pair", [(LEAST, LEAST), (-1e9, -1e9), (-np.inf, -np.inf), (-np.inf, LEAST), (np.nan, np.nan)]
+)
+def test_masks_of_both_models_hide_no_difference_of_the_rest(pair):
+    energy = masked(pair, pair)
+    assert energy.reported_db == pytest.approx(10.0)
+    assert energy.left_out == 2
+
+
+@pytest.mark.parametrize(
+    ("pair", "decibels"),
+    [
+        ((LEAST, 0), 0),
+        ((-1e9, -1.01e9), 40),
+        ((-np.inf, np.inf), LOWEST_DB),
+        ((np.nan, 0), LOWEST_DB),
+        ((0, -np.inf), LOWEST_DB),
+    ],
+)
+def test_a_mask_of_one_model_only_is_a_difference(pair, decibels):
+    energy = masked(pair)
+    assert energy.reported_db == pytest.approx(decibels, abs=0.1)
+    assert energy.left_out == 0
+
+
+def test_large_numbers_that_are_no_masks_are_compared():
+    assert masked((1e7, 1e7)).left_out == 0
+
+
 @pytest.mark.parametrize("shape", [(41, 4), (1, 4)])
 def test_tensors_of_other_sizes_are_not_compared_and_not_broadcast(shape):
     energy = _Energy()

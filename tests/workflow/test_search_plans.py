@@ -35,10 +35,10 @@ from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import judge as judge_accuracy
 
 
-def pair(ratio, low=None, high=None):
+def pair(ratio, low=None, high=None, baseline="FP32"):
     fp32, int8 = (
         Measurement(label, speed, Latency(1, 1, 1), 1, 1.0, (0,))
-        for label, speed in (("FP32", 100.0), ("INT8", 100.0 * ratio))
+        for label, speed in ((baseline, 100.0), ("INT8", 100.0 * ratio))
     )
     quiet = Noise(0.0, 0.0, 0.0, None)
     interval = (ratio if low is None else low, ratio if high is None else high)
@@ -146,12 +146,38 @@ def test_a_ratio_that_noise_may_explain_is_not_called_slower(tried):
     unclear = Throughput({"default": pair(1.25, 0.7, 1.63)})
     outcome = replace(outcome, best=outcome.best.measured(unclear))
     reason = explain_outcome(QuantizeJob(), None, outcome)
-    assert "could not be shown faster (1.25x, 0.70 to 1.63): measure on a quieter machine" in reason
-    assert "was not measured faster" in explain_outcome(
-        QuantizeJob(),
-        None,
-        replace(outcome, best=outcome.best.measured(Throughput({"default": pair(0.9)}))),
+    assert reason.startswith(
+        "INT8 could not be shown faster than FP32 (1.25x, 0.70 to 1.63): measure on a quieter"
     )
+    slower = replace(outcome, best=outcome.best.measured(Throughput({"default": pair(0.9)})))
+    reason = explain_outcome(QuantizeJob(), None, slower)
+    assert reason == "INT8 was not measured faster than FP32; the float model was kept"
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        (((1.1, 0.9), (1.8, 1.5)), "could not be shown faster than BF16 (1.10x, 0.90 to 1.10)"),
+        (((1.8, 1.5), (1.1, 0.9)), "could not be shown faster than FP32 (1.10x, 0.90 to 1.10)"),
+        (((0.8, 0.7), (1.8, 1.5)), "was not measured faster than BF16"),
+    ],
+)
+def test_the_baseline_that_int8_is_closest_to_is_named(tried, ratios, said):
+    outcome, _ = tried({"static minmax": 1.0}, {"static minmax": 2.0})
+    names = (("default", "BF16"), ("f32", "FP32"))
+    pairs = {
+        name: pair(*ratio, baseline=label)
+        for (name, label), ratio in zip(names, ratios, strict=True)
+    }
+    assert said in why_not_better(outcome.best.measured(Throughput(pairs)))
+
+
+def test_scores_that_differ_do_not_look_equal(tried):
+    scores = MISSED | {"static mse": 0.98999}
+    outcome, _ = tried(scores, {"static mse": 0.9, "dynamic": 0.9})
+    accuracy = replace(outcome.best.accuracy, fp32=0.99001)
+    outcome = replace(outcome, best=replace(outcome.best, accuracy=accuracy))
+    assert "has score 0.98999, FP32 0.99001, and" in explain_outcome(QuantizeJob(), None, outcome)
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,22 @@ def test_one_sample_decides_nothing():
 def test_the_relative_change_has_a_sign():
     json = judge(valued(0.8), valued(0.76), ONE_PERCENT).to_json()
     assert json["change_relative"] == pytest.approx(-0.05)
+
+
+def test_samples_that_became_wrong_or_right_are_counted():
+    fp32, int8 = scored([1, 1, 1, 0, 0]), scored([1, 0, 0, 1, 0])
+    json = judge(fp32, int8, ONE_PERCENT).to_json()
+    assert (json["lost"], json["gained"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("fp32", "int8"),
+    [
+        (scored([1.0, 1.0]), scored([1.0, 0.5])),
+        (valued(1.0), valued(1.0)),
+        (scored([1.0, 0.0], False), scored([1.0, 0.0], False)),
+    ],
+    ids=["no hits and misses", "no scores", "errors"],
+)
+def test_what_is_not_right_or_wrong_is_not_counted(fp32, int8):
+    assert "lost" not in judge(fp32, int8, ONE_PERCENT).to_json()

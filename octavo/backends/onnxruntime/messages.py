@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-LIMIT = 300
+LIMIT = 500
 """Characters of a message that are shown; what is left out of a longer one is its middle."""
+WORD = 40
+"""Characters of a word that are left out whole rather than cut; paths are longer."""
 
 _PLACE = r"(?:\S*/)?[\w.-]+\.(?:h|hpp|cc|cpp):\d+ "
 _FUNCTION = r"(?:[^()]*\w::[^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])?|\w+) "
@@ -29,6 +31,8 @@ def shorten(text: str) -> str:
         return text
     half = (LIMIT - len(" ... ")) // 2
     start, end = text[: half + 1], text[-half - 1 :]
-    start = start.rsplit(None, 1)[0] if " " in start else start[:half]
-    end = end.split(None, 1)[1] if " " in end.rstrip() else end[-half:]
-    return f"{start.rstrip()} ... {end}"
+    words = start.rsplit(None, 1)[0] if " " in start else ""
+    start = words if len(words) > half - WORD else start[:half]
+    words = end.split(None, 1)[1] if " " in end.rstrip() else ""
+    end = words if len(words) > half - WORD else end[-half:]
+    return f"{start.rstrip()} ... {end.lstrip()}"

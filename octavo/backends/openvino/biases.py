@@ -8,9 +8,7 @@ import onnx_ir as ir
 from octavo.arrays import Array
 from octavo.backends.onnxruntime.edits import constant, sizes
 from octavo.backends.onnxruntime.qdq import Writer
-
-ALMOST_NOTHING = np.array(1e-30, np.float32)
-"""Disappears beside any other value, and is not 0, which OpenVINO would optimize away."""
+from octavo.backends.openvino.nothing import ALMOST_NOTHING
 
 
 def vary_biases(writer: Writer) -> None:
@@ -24,7 +22,7 @@ def vary_biases(writer: Writer) -> None:
     for node in list(writer.graph):
         if not has_level_bias(node):
             continue
-        reader = _adder(node)
+        reader = adder(node)
         level = _bias(node)
         value = 0.0 if level is None else float(level.flat[0])
         varied = writer.constant(f"{node.name}.varied", _varied(value, _columns(node)))
@@ -65,12 +63,12 @@ def _bias(product: ir.Node) -> Array | None:
         made = product.inputs[2].producer() if product.inputs[2] is not None else None
         scale = constant(made.inputs[1]) if made is not None else None
         return constant(product.inputs[2]) if integers is None else integers.numpy() * scale
-    reader = _adder(product)
+    reader = adder(product)
     added = (constant(value) for value in reader.inputs) if reader is not None else ()
     return next((array for array in added if array is not None), None)
 
 
-def _adder(product: ir.Node) -> ir.Node | None:
+def adder(product: ir.Node) -> ir.Node | None:
     """Return the Add of a constant that alone reads what a product makes."""
     readers = [use.node for use in product.outputs[0].uses()]
     if len(readers) != 1 or readers[0].op_type != "Add" or readers[0].domain:

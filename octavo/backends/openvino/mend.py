@@ -8,7 +8,9 @@ import onnx_ir as ir
 from octavo.backends.onnxruntime.edits import FLOAT, scalar, sizes
 from octavo.backends.onnxruntime.kinds import TIED
 from octavo.backends.onnxruntime.qdq import Writer
-from octavo.backends.openvino.biases import ALMOST_NOTHING, has_level_bias, stored, vary_biases
+from octavo.backends.openvino.biases import has_level_bias, stored, vary_biases
+from octavo.backends.openvino.columns import joins_columns, keep_products_apart
+from octavo.backends.openvino.nothing import ALMOST_NOTHING, is_read_twice, read_twice
 from octavo.backends.openvino.twice import own_weights, shares_weight
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
@@ -30,6 +32,7 @@ def mended(model: ir.Model) -> ir.Model:
     if quantized:
         step_before(writer)
         vary_biases(writer)
+        keep_products_apart(writer)
         keep_extremes_float(writer)
         keep_apart(writer)
     changed.graph.sort()
@@ -107,16 +110,11 @@ def _is_dequantized(value: ir.Value | None) -> bool:
 def keep_extremes_float(writer: Writer) -> None:
     """Keep a quantizer from being taken into the search for an extreme.
 
-    OpenVINO 2026.4 then compares in the type of the integers before they are made. A value with two
-    readers takes nothing in: x + x * 1e-30, which is x.
+    OpenVINO 2026.4 then compares in the type of the integers before they are made.
     """
     for node in list(writer.graph):
         if finds_extremes(node):
-            small = writer.constant("almost.nothing", ALMOST_NOTHING)
-            whole = writer.follow(node, "Add", f"{node.name}.kept", [small])
-            found = node.outputs[0]
-            part = writer.node("Mul", [found, small], f"{node.name}.nothing", FLOAT)
-            whole.producer().replace_input_with(1, part)
+            read_twice(writer, node)
 
 
 def finds_extremes(node: ir.Node) -> bool:
@@ -124,11 +122,7 @@ def finds_extremes(node: ir.Node) -> bool:
     extremes = ("ReduceMax", "ReduceMin", "GlobalMaxPool")
     if node.op_type not in extremes or node.domain or node.outputs[0].dtype != FLOAT:
         return False
-    return not any(_makes_nothing(use.node) for use in node.outputs[0].uses())
-
-
-def _makes_nothing(node: ir.Node) -> bool:
-    return node.op_type == "Mul" and scalar(node.inputs[1]) == float(ALMOST_NOTHING)
+    return not is_read_twice(node)
 
 
 def keep_apart(writer: Writer) -> None:
@@ -216,5 +210,6 @@ WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
 
 QUANTIZED = (
     steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again, pools_columns,
+    joins_columns,
 )  # fmt: skip
 """What is wrong only in quantized models."""

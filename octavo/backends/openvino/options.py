@@ -27,6 +27,8 @@ IN_FLOAT = frozenset({"Tile", "SpaceToDepth", "HardSigmoid"})
 WIDEST_STRIDE = 2  # of an INT8 ConvTranspose; with wider ones some results are wrong
 FEWEST_GROUPS = 4  # of single channels that become several in INT8
 
+FEWEST_CHANNELS = 4  # of an INT8 AveragePool; with fewer, small ones run in a kernel that is wrong
+
 Offer = tuple[Role, tuple[Capability, ...]]
 
 
@@ -168,6 +170,8 @@ def _unusable(node: ir.Node) -> str | None:
         return "OpenVINO quantizes it for the ConvTranspose behind it"
     if node.op_type == "AveragePool" and counts_padding(node):
         return "OpenVINO would count padding as the integer 0, which is not the zero point"
+    if node.op_type == "AveragePool" and _channels(node) < FEWEST_CHANNELS:
+        return "OpenVINO's INT8 average of so few channels is not right"
     if node.op_type == "AveragePool" and attributes.get_int("ceil_mode", 0):
         return "OpenVINO averages in float where ceil_mode is set"
     if node.op_type.endswith("Pool") and max(attributes.get_ints("dilations", [1])) > 1:
@@ -179,6 +183,13 @@ def _unusable(node: ir.Node) -> str | None:
     if node.op_type in SATURATING and not holds_zero(node):
         return "its bounds do not hold zero, which a quantized range always does"
     return None
+
+
+def _channels(node: ir.Node) -> int:
+    """Return the channels that a node reads, as many as anyone needs where they are not known."""
+    known = sizes(node.inputs[0]) or ()
+    found = known[1] if len(known) > 1 else None
+    return FEWEST_CHANNELS if found is None else found
 
 
 def _unusable_resize(node: ir.Node) -> str | None:

@@ -25,6 +25,8 @@ from octavo.target import Target
 from octavo.workspace import require_space
 
 DEVICE = "CPU"
+ELSEWHERE = "; run it in onnxruntime"
+"""What a user can do whose model OpenVINO refuses."""
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
@@ -123,7 +125,9 @@ def read_model(model: Model) -> ov.Model:
     """
     for spec in model.inputs:
         if spec.dtype == "str":
-            raise ModelError(f"input {spec} is text, which OpenVINO's CPU plugin does not run")
+            raise ModelError(
+                f"input {spec} is text, which OpenVINO's CPU plugin does not run{ELSEWHERE}"
+            )
     original = mended(native(model).original)
     try:
         if size_of(original) <= PROTOBUF_LIMIT:
@@ -134,7 +138,7 @@ def read_model(model: Model) -> ov.Model:
             ir.save(original, path, external_data=f"{FILE}.data")
             return ov.Core().read_model(path)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read the model: {_reason(error)}") from error
+        raise ModelError(f"OpenVINO cannot read the model: {_reason(error)}{ELSEWHERE}") from error
 
 
 def _compile(
@@ -144,7 +148,9 @@ def _compile(
         fitted = model if shapes is None else _with_shapes(model, shapes)
         return ov.Core().compile_model(fitted, DEVICE, dict(properties)).create_infer_request()
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot compile the model: {_reason(error)}") from error
+        raise ModelError(
+            f"OpenVINO cannot compile the model: {_reason(error)}{ELSEWHERE}"
+        ) from error
 
 
 def _with_shapes(model: ov.Model, shapes: Shapes) -> ov.Model:

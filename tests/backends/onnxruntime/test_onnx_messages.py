@@ -62,7 +62,18 @@ def test_a_short_text_stays_as_it_is(text):
 
 
 def test_a_long_text_of_one_word_is_cut():
-    assert shorten("x" * 900) == f"{'x' * 147} ... {'x' * 147}"
+    half = (LIMIT - 5) // 2
+    assert shorten("x" * 900) == f"{'x' * half} ... {'x' * half}"
+
+
+@pytest.mark.parametrize("text", ["cannot open {} for reading", "{} is gone", "no file at {}"])
+def test_a_long_path_is_cut_where_the_limit_is(text):
+    assert LIMIT - 10 < len(shorten(text.format("/folder" * 100))) <= LIMIT
+
+
+def test_a_path_of_400_characters_is_shown_whole():
+    path = "/folder" * 57
+    assert path in shorten(f"cannot open {path} for reading")
 
 
 def test_what_onnx_runtime_says_of_a_batch_ends_with_the_shapes():

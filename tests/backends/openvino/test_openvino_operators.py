@@ -192,3 +192,16 @@ def test_dynamic_quantization_is_refused_with_its_reason():
         one for one in found.graph.group_by_id["op"].options if one.format.compute == "int8_dynamic"
     )
     assert dynamic.refused == "OpenVINO runs DynamicQuantizeLinear and MatMulInteger in float"
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_small_average_is_in_int8_only_of_enough_channels(channels):
+    b = Builder()
+    x = b.conv("image", "first", 3, channels)
+    y = b.node("AveragePool", [x], "op", kernel_shape=[3, 2], strides=[2, 1])
+    made = int8_case(b.ending(y, image=["batch", 3, 4, 4]), {"image": noise(2, 3, 4, 4)})
+
+    assert (made.graph.group_by_id["op"].refusal is None) is (channels == 4)
+    assert made.audit["first"].executed == "int8"
+    (output,) = made.graph.outputs
+    assert relative_error(made.reference_outputs[output], made.int8_outputs[output]) < 0.01

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from networks import Builder, convnet, transformer
-from onnx import TensorProto
-from onnx_case import TARGET, images, noise, run, words
+from onnx import TensorProto, helper
+from onnx_case import TARGET, images, noise, rows, run, words
 from openvino_case import BACKEND, int8_case, kernels
 
 from octavo.backends.openvino.load import with_precision
@@ -98,6 +98,40 @@ def test_an_operator_that_openvino_lacks_is_an_error_of_the_model():
     with pytest.raises(ModelError, match="Mystery") as caught:
         BACKEND.open(model, TARGET)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; run it in onnxruntime")
+
+
+def branches(then, other):
+    """Return an If over the sign of a sum, each branch an operator on what a product made."""
+    b = Builder()
+    x = b.node("MatMul", ["rows", b.random("w", 16, 16)], "product")
+    total = b.node("ReduceSum", [x], "total", keepdims=0)
+    positive = b.node("Greater", [total, b.weight("zero", np.float32(0))], "positive")
+    bodies = {}
+    for name, op, attributes in (("then_branch", *then), ("else_branch", *other)):
+        made = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, None)
+        node = helper.make_node(op, [x], [made.name], name=f"{name}_op", **attributes)
+        bodies[name] = helper.make_graph([node], name, [], [made])
+    x = b.node("If", [positive], "choice", **bodies)
+    y = b.node("ReduceSum", [x], "last", keepdims=0)
+    return BACKEND.load(b.model({"rows": (TensorProto.FLOAT, ["batch", 16])}, {y: []}))
+
+
+def test_an_if_whose_branches_are_alike_runs():
+    model = branches(("Relu", {}), ("Neg", {}))
+
+    (found,), (expected,) = (run(model, rows(), *b).values() for b in ([BACKEND], []))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_if_that_openvino_does_not_run_names_the_runtime_that_does():
+    model = branches(("ReduceSum", {"keepdims": 0}), ("Neg", {}))
+    assert len(run(model, rows())) == 1
+
+    with pytest.raises(
+        ModelError, match=r"If operation with dynamic rank.*; run it in onnxruntime"
+    ):
+        run(model, rows(), BACKEND)
 
 
 def test_the_audit_of_a_float_model_tells_float32(model):
