@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from octavo.bench import ModelRef
+from octavo.target import detect_cpu
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = ROOT / ".venv-peers"
@@ -122,7 +123,7 @@ def _key(peer: Peer, approach: str, inputs: Inputs) -> str:
     files = [inputs.model, inputs.calibration, inputs.evaluation]
     files += [place / "task.py", place / f"{peer.module}.py"]
     files += [place / f"{peer.environment}.txt"] if peer.environment else []
-    digest = hashlib.sha256(approach.encode())
+    digest = hashlib.sha256(f"{approach} {detect_cpu().saturates}".encode())
     for file in files:
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())

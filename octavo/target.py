@@ -34,6 +34,14 @@ class Cpu:
         return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & self.instructions)
 
     @property
+    def saturates(self) -> bool:
+        """Whether pairs of U8 x S8 products are summed in 16 bits, which full-range ones overflow.
+
+        x86 without VNNI does so (vpmaddubsw): 2 * 255 * 127 overflows, 2 * 255 * 63 does not.
+        """
+        return self.architecture == "x86_64" and not self.has_vnni
+
+    @property
     def has_bf16(self) -> bool:
         """Whether it multiplies BF16 in hardware."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & self.instructions)

@@ -57,6 +57,14 @@ def test_int8_is_said_in_plain_words(cpu, words):
     assert int8_in_words(cpu) == words
 
 
+@pytest.mark.parametrize(
+    ("cpu", "wanted"),
+    [(ZEN5, False), (SAPPHIRE, False), (HASWELL, True), (OLD, True), (GRAVITON, False)],
+)
+def test_x86_without_vnni_saturates(cpu, wanted):
+    assert cpu.saturates == wanted
+
+
 def test_a_processor_without_avx2_is_called_slow():
     assert "slow: no AVX2 either" in int8_in_words(OLD)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 import time
 import traceback
@@ -58,6 +59,12 @@ def single(batch: Mapping[str, np.ndarray]) -> Iterator[Batch]:
     count = len(next(iter(batch.values())))
     for index in range(count):
         yield {name: array[index : index + 1] for name, array in batch.items()}
+
+
+def saturates() -> bool:
+    """Return whether sums of U8 x S8 products overflow here, as on x86 without VNNI."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return platform.machine() == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(flags)
 
 
 class Reader:

@@ -126,14 +126,17 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge, rebuild: Rebuild) -> Outc
     """Return the plan that holds, else the best of those that missed the tolerance, else of all.
 
     A plan that is accurate because it quantizes next to nothing does not hide that another one
-    missed the tolerance. Of those that missed it, the most accurate that is faster is the best;
-    where none is faster, the most accurate, which is not kept then.
+    missed the tolerance. One of the same formats does, with other ranges or corrections. Of those
+    that missed it, the most accurate that is faster is the best; where none is faster, the most
+    accurate, which is not kept then.
     """
     if good := [trial for trial in trials if trial.good]:
         return Outcome(good[0], [trial.to_json() for trial in trials], ExitCode.DONE)
-    missed = [trial for trial in trials if not trial.accuracy.reached]
+    accurate = [trial.candidate.plan.formats for trial in trials if trial.accuracy.reached]
+    missed = [trial for trial in trials if trial.candidate.plan.formats not in accurate]
     if not missed:
-        best = max(trials, key=lambda trial: trial.merit)
+        reached = [trial for trial in trials if trial.accuracy.reached]
+        best = max(reached, key=lambda trial: trial.merit)
         return Outcome(best, [trial.to_json() for trial in trials], ExitCode.NOT_FASTER)
     measured, failure = _measure_missed(missed, judge_by, rebuild)
     if not measured:

@@ -133,6 +133,14 @@ def test_a_tolerance_that_was_missed_is_not_hidden_by_a_plan_that_does_next_to_n
     assert outcome.keeps_int8
 
 
+def test_ranges_that_missed_the_tolerance_do_not_hide_that_others_are_accurate(tried):
+    scores = {"static minmax": 0.8, "static mse": 1.0, "dynamic": 1.0}
+    outcome, calls = tried(scores, {"static mse": 0.95, "dynamic": 0.9})
+    assert outcome.exit_code == ExitCode.NOT_FASTER
+    assert (outcome.best.candidate.name, outcome.keeps_int8) == ("static mse", False)
+    assert "measuring static minmax" not in calls
+
+
 def test_a_good_plan_wins_over_those_that_missed_the_tolerance(tried):
     scores = dict.fromkeys(STATIC, 0.8) | {"dynamic": 1.0}
     outcome, _ = tried(scores, {"dynamic": 1.2})

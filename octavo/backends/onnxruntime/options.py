@@ -84,13 +84,8 @@ def refused(reason: str) -> tuple[Role, tuple[Capability, ...]]:
 
 
 def weight_scheme(target: Target, axis: int | None) -> Scheme:
-    """Return the weight scheme for a processor: 7 bits where 8 would saturate the products.
-
-    Without VNNI, x86 sums pairs of U8 x S8 products in 16 bits (vpmaddubsw): 2 * 255 * 127
-    overflows, 2 * 255 * 63 does not.
-    """
-    x86 = target.cpu.architecture == "x86_64"
-    return replace(S8, bits=7 if x86 and not target.cpu.has_vnni else 8, axis=axis)
+    """Return the weight scheme for a processor: 7 bits where 8 would saturate the products."""
+    return replace(S8, bits=7 if target.cpu.saturates else 8, axis=axis)
 
 
 def _static(head: Head, weight: Scheme, output: Scheme | None) -> Format:

@@ -21,6 +21,7 @@ from octavo.plan import S8, U8, Format
 from octavo.target import Target
 
 DYNAMIC = "OpenVINO runs DynamicQuantizeLinear and MatMulInteger in float"
+SATURATED = "OpenVINO's INT8 product of two tensors saturates on a processor without VNNI"
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 IN_FLOAT = frozenset({"Tile", "SpaceToDepth", "HardSigmoid"})
 """Operators that OpenVINO runs in float, of those that ONNX Runtime has an INT8 form of."""
@@ -122,8 +123,10 @@ def _product(head: Head, target: Target) -> Offer:
     """Return the formats of a matrix product.
 
     OpenVINO multiplies two activations as integers only where neither has a zero point and the
-    second is signed.
+    second is signed. Both are full-range then.
     """
+    if head.weight is None and target.cpu.saturates:
+        return refused(SATURATED)
     role, found = onnx.options(head, target)
     static = [one for one in found if one.format.compute == "int8"]
     if all(one.refused for one in static):

@@ -19,8 +19,9 @@ from onnx_case import (
     written,
 )
 
+from octavo.backends.onnxruntime.options import weight_scheme
 from octavo.measure import quantize_weight
-from octavo.plan import S8, Plan
+from octavo.plan import Plan
 
 STEPS, BATCH, WIDTH, HIDDEN = 6, 3, 10, 16
 STATE = {"forward": 1, "reverse": 1, "bidirectional": 2}
@@ -102,12 +103,10 @@ def test_int8_is_close_to_the_reference_of_its_weights(name):
 
 
 def quantized(weight, per_channel):
-    """Return the values that the integers of a weight [gates, inputs] stand for."""
-    integers, made = quantize_weight(weight, S8 if not per_channel else S8_ROWS)
+    """Return the values that the integers of a weight [gates, inputs] stand for on this machine."""
+    scheme = weight_scheme(TARGET, 0 if per_channel else None)
+    integers, made = quantize_weight(weight, scheme)
     return integers * made.scale.reshape(-1, *[1] * per_channel)
-
-
-S8_ROWS = type(S8)(bits=8, signed=True, symmetric=True, axis=0)
 
 
 def round_trip(values):

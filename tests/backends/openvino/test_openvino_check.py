@@ -5,7 +5,7 @@ import pytest
 from networks import convnet
 from onnx_case import TARGET, images, rows
 from openvino_case import BACKEND, int8_case, unmended, without_mends
-from test_openvino_mend import chain
+from test_openvino_mend import ONE_KERNEL, chain, padded, pooled
 
 from octavo.backends.openvino.check import check_outputs
 from octavo.errors import ModelError
@@ -61,8 +61,17 @@ def test_outputs_within_the_noise_of_quantization_pass(case):
     check_outputs(case.model, case.built, case.batch, case.float_outputs, TARGET)
 
 
-def test_the_audit_refuses_a_model_that_openvino_computes_wrongly(monkeypatch):
-    lying = int8_case(chain("Gemm"), rows())
+LYING = {
+    "padding that counts": (pooled, images),
+    "padding a product of one column": (lambda: padded(axis=3, behind="MatMul"), images),
+    **({"gemms in one kernel": (lambda: chain("Gemm"), rows)} if ONE_KERNEL else {}),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_the_audit_refuses_a_model_that_openvino_computes_wrongly(name, monkeypatch):
+    write, batch = LYING[name]
+    lying = int8_case(write(), batch(), "op")
 
     with (
         without_mends(monkeypatch),

@@ -43,6 +43,7 @@ from octavo.target import Target
 
 RIGHT = 1e-4  # relative to the reference
 WRONG = 0.05
+ONE_KERNEL = TARGET.cpu.has_vnni  # OpenVINO joins INT8 products into one kernel, with VNNI only
 
 
 def padded_pool(b, x, ceil_mode=0):
@@ -124,6 +125,7 @@ WRONGLY_COMPUTED = {
     "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
     "maximum of channels": (lambda: extreme("ReduceMax", 64, axes=[1]), images),
 }  # fmt: skip
+JOINED = frozenset(name for name in WRONGLY_COMPUTED if name.startswith(("gemms", "matmuls")))
 STEPPING = {
     "one": stepping,
     "one, activated": lambda: stepping(activation="Relu"),
@@ -143,8 +145,13 @@ def test_only_the_mended_int8_model_is_right(name, monkeypatch):
     case = int8_case(write(), batch(), "op")
 
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
-    broken = run_unmended(unmended(case), case.batch, monkeypatch)
-    assert farthest(case.reference_outputs, broken) > WRONG
+    distance = farthest(
+        case.reference_outputs, run_unmended(unmended(case), case.batch, monkeypatch)
+    )
+    if name in JOINED and not ONE_KERNEL:
+        assert distance < RIGHT
+    else:
+        assert distance > WRONG
 
 
 def test_only_the_mended_model_compiles_that_pads_by_a_negative_number(monkeypatch):

@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 from networks import Builder
-from onnx_case import images, noise, rows
-from openvino_case import int8_case, relative_error
+from onnx_case import NO_VNNI, TARGET, VNNI, images, noise, rows
+from openvino_case import BACKEND, int8_case, relative_error
 from operator_networks import (
     CONVOLUTIONS,
     MOVING,
@@ -21,12 +21,20 @@ from operator_networks import (
     transposed,
 )
 
+from octavo.backends.openvino.options import SATURATED
+
 WRITERS = {
     **CONVOLUTIONS,
     **PRODUCTS,
     **{name: write for name, (_, write) in (RESCALING | MOVING).items()},
     **SATURATING,
 }
+TWO_TENSORS = (
+    "matmul of two tensors",
+    "einsum of two tensors",
+    "gemm of computed matrices",
+    "gemm of computed matrices, scaled",
+)
 REFUSED = {
     "conv 3-d depthwise": "OpenVINO runs a grouped convolution in three dimensions in float",
     **dict.fromkeys(
@@ -53,9 +61,15 @@ REFUSED = {
         "OpenVINO pads with a number in float",
     ),
     "tile": "OpenVINO computes Tile in float",
+    **(dict.fromkeys(TWO_TENSORS, SATURATED) if TARGET.cpu.saturates else {}),
 }
 ONE_SIDE_ROUNDED = {"add"}
 """OpenVINO adds what a convolution has not rounded yet: the audit says that it is no integer."""
+IN_FLOAT_WITH = {
+    "gemm of computed matrices": ("op.biased",),
+    "gemm of computed matrices, scaled": ("op.biased", "op.bias.scaled"),
+}
+"""What stays float with an operator that is refused, as every plan of Octavo's has it."""
 AT_THE_END = {
     "add one number",
     "concat",
@@ -74,7 +88,8 @@ def case(name):
     if name in AT_THE_END:
         made = b.conv(made, "last", 16 if name.startswith("concat") else 8, 8)
     outputs = [made] if isinstance(made, str) else made
-    return int8_case(b.ending(*outputs, image=["batch", 3, 8, 8]), images())
+    kept = IN_FLOAT_WITH.get(name, ()) if name in REFUSED else ()
+    return int8_case(b.ending(*outputs, image=["batch", 3, 8, 8]), images(), *kept)
 
 
 def group_of(name):
@@ -111,6 +126,15 @@ def test_what_is_refused_says_why_and_executes_in_float(name):
     assert case(name).audit[group_of(name).id].executed == "fp32"
     assert case(name).audit["first"].executed == "int8"
     assert case(name).failures == {}
+
+
+@pytest.mark.parametrize("name", TWO_TENSORS)
+@pytest.mark.parametrize(("target", "refusal"), [(VNNI, None), (NO_VNNI, SATURATED)])
+def test_two_tensors_are_multiplied_as_integers_with_vnni_only(name, target, refusal):
+    graph = BACKEND.graph(case(name).model, target)
+    (group,) = (group for group in graph.groups if "op" in group.ops)
+
+    assert (group.refusal, bool(group.formats)) == (refusal, refusal is None)
 
 
 def joined(axis, behind):
