@@ -29,7 +29,7 @@ from octavo.workflow.evaluation import Evaluation
 from octavo.workflow.finite import explain_weights
 from octavo.workflow.judge import Judge
 from octavo.workflow.measure import Throughput
-from octavo.workflow.outcome import explain_outcome, warn_of_output
+from octavo.workflow.outcome import explain_outcome, warn_of_output, why_not_better
 from octavo.workflow.search import Outcome, search
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import judge as judge_accuracy
