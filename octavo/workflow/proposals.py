@@ -126,22 +126,32 @@ class Solving:
     def _is_futile(self, base: Candidate) -> bool:
         """Return whether no plan is predicted to pay, even if all that is uncertain goes well."""
         if self._futile is None:
+            self._futile = False
             try:
                 free = self._prospect.solve(base, None)
                 whole = [free, base, *self._plans]
-                best = max(self._prospect.promise(one.plan) for one in whole)
+                promised = max(self._prospect.promise(one.plan) for one in whole)
+                self._foresee(self._prospect.gain(free.plan), promised)
             except OctavoError as error:
                 self._reporter.warn(f"nothing is known of what plans gain: {error}")
-                self._futile, self._ended = False, True
-                return False
-            self._priced, self._futile = True, best < WORTH
-            if self._futile:
-                gain = self._prospect.in_words(self._prospect.gain(free.plan))
-                self._reporter.say(
-                    f"nothing in INT8 is predicted to be {self._prospect.in_words(WORTH)}, which "
-                    f"it takes to pay: the best plan, whatever its accuracy, is {gain}"
-                )
+                self._ended = True
         return self._futile
+
+    def _foresee(self, gain: float, promised: float) -> None:
+        """Decide what there is to be searched for, and say so where it is not everything.
+
+        Args:
+            gain: of the best plan, whatever its accuracy.
+            promised: by any plan, if all that is uncertain goes well.
+        """
+        self._priced, self._futile, self._ended = True, promised < WORTH, gain < WORTH
+        if self._ended:
+            words = self._prospect.in_words
+            certain = "" if self._futile else "; only the plans of everything are tried"
+            self._reporter.say(
+                f"nothing in INT8 is predicted to be {words(WORTH)}, which it takes to pay: the "
+                f"best plan, whatever its accuracy, is {words(gain)}{certain}"
+            )
 
     def _promises(self, candidate: Candidate, trials: Sequence[Trial]) -> bool:
         """Return whether a plan is worth an evaluation, after those that were evaluated."""
