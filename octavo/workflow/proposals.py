@@ -18,33 +18,29 @@ from octavo.job import QuantizeJob
 from octavo.plan import Plan
 from octavo.search.candidates import Candidate
 from octavo.search.surrogate import Seen, allowed_error, predicted_loss
+from octavo.workflow.fitting import Fitting
 from octavo.workflow.prospect import Prospect
+from octavo.workflow.recipes import best_ranges, corrected_forms, decibels
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.trial import Trial
 
 WORTH = 1.02
-"""The least predicted ratio over float for which a plan is built."""
+"""The least predicted gain over float for which a plan is built."""
 
 SOLVED = 3
 """How many solved plans are tried at most."""
 
-CLEARLY = 0.8
-"""A recipe has to have less than this share of the error of minmax to be preferred to it."""
-
-CLOSE = 1.1
-"""How much more error than allowed is close enough."""
+HELD = 1.0
+"""A corrected plan for which more can be corrected is evaluated only below this predicted loss."""
 
 MORE = 1.2
 """The least step from the error of a plan that held to that of one that may be faster."""
 
-STEP = 8.0
-"""The most by which a budget grows at once."""
-
-STEPS = 5
-"""How many plans are solved and measured without labels for one that is evaluated."""
-
 HOPELESS = 3.0
 """A predicted loss of so many times the accepted one is not worth an evaluation."""
+
+GAMBLE = 1.5
+"""A predicted loss below which a plan is tried that is faster than those that held."""
 
 
 class Proposals(Protocol):
@@ -71,7 +67,7 @@ class InOrder:
 
 
 class Solving:
-    """Whole plans first, by their label-free error; then solved ones; then all others."""
+    """Whole plans first, by their label-free error; then solved ones; then a dynamic one."""
 
     def __init__(
         self, plans: Sequence[Candidate], prospect: Prospect, job: QuantizeJob, reporter: Reporter
@@ -88,19 +84,25 @@ class Solving:
         self._prospect = prospect
         self._job = job
         self._reporter = reporter
+        self._fitting = Fitting(prospect, reporter)
         self._solved = 0
-        self._budget = math.inf
         self._ranked = False
         self._ended = False
+        self._priced = False
+        self._futile: bool | None = None
 
     def next(self, trials: Sequence[Trial]) -> Candidate | None:
         """Return the plan to try next."""
         if not self._ranked:
             self._ranked = True
-            self._rank()
+            self._plans = self._ranking()
+        if trials and self._is_futile(trials[0].candidate):
+            return None
+        held = any(trial.accuracy.reached for trial in trials)
         while self._plans and self._plans[0].approach == "static":
             candidate = self._plans.pop(0)
-            if self._promises(candidate, trials):
+            # one that held was not faster, and other ranges run the same kernels
+            if not trials or (not held and self._promises(candidate, trials)):
                 return candidate
         if trials and not self._ended and self._solved < SOLVED:
             solved = self._solve(trials)
@@ -108,52 +110,62 @@ class Solving:
                 self._solved += 1
                 return solved
             self._ended = True
-        return self._plans.pop(0) if self._plans and not self._solved else None
+        return self._dynamic(trials)
 
-    def _rank(self) -> None:
-        """Keep the static recipe with the least error, plain and corrected."""
+    def _ranking(self) -> list[Candidate]:
+        """Return the static plan with the best ranges, its corrected forms, and the others."""
         plain = [p for p in self._plans if p.approach == "static" and not p.plan.recipe.corrections]
         corrected = [p for p in self._plans if p.approach == "static" and p.plan.recipe.corrections]
         others = [p for p in self._plans if p.approach != "static"]
-        if len(plain) < 2:
-            return
-        errors = {}
-        with self._reporter.track("comparing range methods without labels", None):
-            for candidate in plain:
-                try:
-                    errors[candidate.name] = self._prospect.error(candidate)
-                except OctavoError as error:
-                    self._reporter.warn(f"{candidate.name}: {error}")
-        usable = [candidate for candidate in plain if candidate.name in errors]
-        if not usable:
-            self._plans = [*plain[:1], *others]
-            return
-        best = min(usable, key=lambda one: errors[one.name])
-        if errors[usable[0].name] * CLEARLY <= errors[best.name]:
-            best = usable[0]
-        shown = ", ".join(f"{p.plan.recipe.ranges} {decibels(errors[p.name])}" for p in usable)
-        self._reporter.say(f"SQNR of the outputs on {self._prospect.samples} samples: {shown}")
-        self._plans = [best, *(self._with_ranges(one, best) for one in corrected[:1]), *others]
+        static = plain or corrected  # where there are no others, the corrections are the user's
+        if len(static) > 1:
+            static = [best_ranges(static, self._prospect.probe, self._reporter)]
+        forms = corrected_forms(static[0], corrected[0]) if plain and corrected else []
+        return [*static, *forms, *others]
 
-    def _with_ranges(self, corrected: Candidate, best: Candidate) -> Candidate:
-        recipe = replace(best.plan.recipe, corrections=corrected.plan.recipe.corrections)
-        name = f"{best.name} corrected"
-        return replace(corrected, name=name, plan=replace(best.plan, recipe=recipe))
+    def _is_futile(self, base: Candidate) -> bool:
+        """Return whether no plan is predicted to pay, even if all that is uncertain goes well."""
+        if self._futile is None:
+            self._futile = False
+            try:
+                free = self._prospect.solve(base, None)
+                whole = [free, base, *self._plans]
+                promised = max(self._prospect.promise(one.plan) for one in whole)
+                self._foresee(self._prospect.gain(free.plan), promised)
+            except OctavoError as error:
+                self._reporter.warn(f"nothing is known of what plans gain: {error}")
+                self._ended = True
+        return self._futile
+
+    def _foresee(self, gain: float, promised: float) -> None:
+        """Decide what there is to be searched for, and say so where it is not everything.
+
+        Args:
+            gain: of the best plan, whatever its accuracy.
+            promised: by any plan, if all that is uncertain goes well.
+        """
+        self._priced, self._futile, self._ended = True, promised < WORTH, gain < WORTH
+        if self._ended:
+            words = self._prospect.in_words
+            certain = "" if self._futile else "; only the plans of everything are tried"
+            self._reporter.say(
+                f"nothing in INT8 is predicted to be {words(WORTH)}, which it takes to pay: the "
+                f"best plan, whatever its accuracy, is {words(gain)}{certain}"
+            )
 
     def _promises(self, candidate: Candidate, trials: Sequence[Trial]) -> bool:
         """Return whether a plan is worth an evaluation, after those that were evaluated."""
-        if any(trial.accuracy.reached for trial in trials):
-            return False  # accurate and not faster: other ranges run the same kernels
+        if self._priced and self._prospect.promise(candidate.plan) < WORTH:
+            return False
         seen = self._seen(trials)
-        if not seen:
-            return True
         try:
             error = self._prospect.error(candidate)
         except OctavoError as error_:
             self._reporter.warn(f"{candidate.name}: {error_}")
             return False
         loss = predicted_loss(seen, error)
-        if loss is None or loss < HOPELESS:
+        further = any(one.approach == "static" for one in self._plans)
+        if loss is None or loss < (HELD if further else HOPELESS):
             return True
         self._reporter.say(
             f"{candidate.name} has {decibels(error)}, which would lose about {loss:.1f} times the "
@@ -168,87 +180,84 @@ class Solving:
         ]
 
     def _solve(self, trials: Sequence[Trial]) -> Candidate | None:
-        """Return the fastest plan that should be accurate, None where none is faster than float."""
-        base = min(trials, key=self._prospect.trial_error).candidate
+        """Return the best plan that should be accurate, None where none is better than float.
+
+        Where it is one that held and was not faster, or gains no more, more error is allowed.
+        """
+        base = min(trials, key=self._prospect.trial_error)
+        seen = self._seen(trials)
+        allowed = self._allowed(seen)
+        solved: Candidate | None = None
         try:
-            allowed = self._allowed(trials)
-            solved = self._within(base, allowed) if allowed else self._prospect.solve(base, None)
+            while allowed is not None:
+                solved = self._solved_within(base, allowed)
+                if self._pays(solved.plan, trials):
+                    number = f" {self._solved + 1}" if self._solved else ""
+                    return replace(solved, name=solved.name + number)
+                allowed = self._more(seen, allowed)
         except OctavoError as error:
             self._reporter.warn(f"no plan could be solved for: {error}")
             return None
-        if any(trial.candidate.plan.formats == solved.plan.formats for trial in trials):
-            return None
-        number = f" {self._solved + 1}" if self._solved else ""
-        return replace(solved, name=solved.name + number) if self._pays(solved.plan) else None
+        if solved is not None:
+            self._tell(solved.plan)
+        return None
 
-    def _allowed(self, trials: Sequence[Trial]) -> float | None:
-        """Return the error that the next plan may have, None where none lost too much so far.
-
-        It lies between the errors of plans that held and were not faster, and of those that lost
-        too much.
-        """
-        seen = self._seen(trials)
-        beyond = [one.error for one in seen if one.loss > 1]
-        if not beyond:
-            return None
-        held = max((one.error for one in seen if one.loss <= 1 and one.error > 0), default=0.0)
-        allowed = allowed_error(seen) or min(beyond) / 4
-        if allowed <= held * MORE and held < min(beyond):
-            return math.sqrt(held * min(beyond))
-        tightened = self._budget / 2 if seen[-1].loss > 1 and self._solved else math.inf
-        self._budget = min(allowed, tightened)
-        return self._budget
-
-    def _within(self, base: Candidate, allowed: float) -> Candidate:
-        """Return the plan with the most error that is allowed, as measured without labels.
-
-        Sums of sensitivities are off by some factor, which is corrected in a few steps.
-        """
-        budget, low, high = allowed, 0.0, math.inf
-        best: Candidate | None = None
-        for _ in range(STEPS):
-            solved = self._prospect.solve(base, budget)
-            error = self._prospect.error(solved)
-            self._reporter.say(self._describe(solved, error, allowed))
-            if error <= CLOSE * allowed:
-                low, best = budget, self._faster(solved, best)
-                if error >= allowed / CLOSE**2:
-                    break
-            else:
-                high = budget
-            budget = self._between(low, high, budget * allowed / max(error, allowed / STEP))
-        return best or solved
+    def _solved_within(self, base: Trial, allowed: float) -> Candidate:
+        if math.isinf(allowed):
+            return self._prospect.solve(base.candidate, None)
+        return self._fitting.fit(base, allowed)
 
     @staticmethod
-    def _between(low: float, high: float, guess: float) -> float:
-        """Return the next budget: a guess, or the middle where that is outside of what is known."""
-        if low < guess < high:
-            return guess
-        return math.sqrt(low * high) if low and high < math.inf else guess
+    def _allowed(seen: Sequence[Seen]) -> float | None:
+        """Return the error that the next plan may have, infinite where none lost too much so far.
 
-    def _faster(self, one: Candidate, other: Candidate | None) -> Candidate:
-        if other is None or self._prospect.ratio(one.plan) > self._prospect.ratio(other.plan):
-            return one
-        return other
+        It lies between the errors of plans that held and were not faster, and of those that lost
+        too much; None where there is nothing between.
+        """
+        beyond = min((one.error for one in seen if one.loss > 1), default=math.inf)
+        if math.isinf(beyond):
+            return beyond
+        held = max((one.error for one in seen if one.loss <= 1 and one.error < beyond), default=0.0)
+        if held * MORE >= beyond:
+            return None
+        allowed = allowed_error(seen) or beyond / 4
+        return min(allowed, beyond) if held * MORE < allowed < beyond else _between(held, beyond)
 
-    def _describe(self, solved: Candidate, error: float, allowed: float) -> str:
-        return (
-            f"solved: {len(solved.quantized)} groups in INT8, "
-            f"{self._prospect.ratio(solved.plan):.2f}x of float predicted, {decibels(error)} at "
-            f"the outputs, {decibels(allowed)} allowed"
-        )
+    @staticmethod
+    def _more(seen: Sequence[Seen], allowed: float) -> float | None:
+        """Return a larger error than one whose best plan is known to hold, None where none is."""
+        beyond = min((one.error for one in seen if one.loss > 1), default=math.inf)
+        if math.isinf(beyond) or all(one.loss > 1 for one in seen):
+            return None
+        more = min(2 * allowed, math.sqrt(allowed * beyond))
+        loss = predicted_loss(seen, more)
+        return more if more >= allowed * MORE and (loss is None or loss < GAMBLE) else None
 
-    def _pays(self, plan: Plan) -> bool:
-        ratio = self._prospect.ratio(plan)
-        if ratio >= WORTH:
-            return True
+    def _pays(self, plan: Plan, trials: Sequence[Trial]) -> bool:
+        """Return whether a new plan should gain, and more than those that were not faster."""
+        gain = self._prospect.gain(plan)
+        slow = [one.candidate.plan for one in trials if one.accuracy.reached]
+        surpassed = max((self._prospect.gain(one) for one in slow), default=0.0)
+        tried = any(one.candidate.plan == plan for one in trials)
+        return gain >= WORTH and gain > surpassed and not tried
+
+    def _tell(self, plan: Plan) -> None:
+        gain = self._prospect.gain(plan)
+        why = " and was evaluated, or gains no more than one that was" if gain >= WORTH else ""
         self._reporter.say(
-            f"the fastest plan that should be accurate is predicted at {ratio:.2f}x of float: "
-            "not built"
+            "the best plan that should be accurate is predicted to be "
+            f"{self._prospect.in_words(gain)}{why}: not built"
         )
-        return False
+
+    def _dynamic(self, trials: Sequence[Trial]) -> Candidate | None:
+        """Return a whole plan of another kind that may pay, where nothing was solved for."""
+        while self._plans and not self._solved:
+            candidate = self._plans.pop(0)
+            if not trials or self._promises(candidate, trials):
+                return candidate
+        return None
 
 
-def decibels(error: float) -> str:
-    """Return an error of noise over signal as decibels of signal over noise."""
-    return f"{-10 * math.log10(error):.1f} dB" if error > 0 else "no error"
+def _between(one: float, other: float) -> float:
+    """Return the geometric mean, a quarter of the larger where there is no smaller."""
+    return math.sqrt(one * other) if min(one, other) > 0 else max(one, other) / 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +29,7 @@ from octavo.search.probe import Probe
 from octavo.search.sensitivity import Sensitivity, measure_sensitivity
 from octavo.search.solve import Objective, Solver
 from octavo.search.space import Space, make_space
+from octavo.search.study.records import plan_key
 from octavo.workflow.batches import full_batches
 from octavo.workflow.calibrate import plan_ranges
 from octavo.workflow.correct import correct_model
@@ -51,6 +53,15 @@ PRICE: Mapping[Objective, str] = {
     "memory": "INT8 would not take less memory here",
 }
 ACCURACY = "its quantization would cost too much accuracy"
+BORDERS = "INT8 would not pay between groups that stay float"
+SEARCHED = "kept in float by the search"
+
+COMPARED: Mapping[Objective, str] = {
+    "speed": "{:.2f}x as fast as float",
+    "size": "{:.2f}x smaller than float",
+    "memory": "{:.2f}x less memory than float",
+}
+"""How a gain is worded, by objective."""
 
 
 def job_space(graph: Graph, job: QuantizeJob, refused: Mapping[str, str] | None = None) -> Space:
@@ -101,6 +112,7 @@ class Prospect:
     _errors: dict[int, float] = field(default_factory=dict, repr=False)
     _sensitivities: dict[Recipe, Sensitivity] = field(default_factory=dict, repr=False)
     _refused: dict[str, str] = field(default_factory=dict, repr=False)
+    _corrected: dict[str, Corrected] = field(default_factory=dict, repr=False)
 
     @property
     def space(self) -> Space:
@@ -137,14 +149,22 @@ class Prospect:
     def _build(self, plan: Plan) -> Model:
         model, ranges = self.setting.model, self.ranges(plan)
         if plan.recipe.corrections:
-            corrected = self._correct(plan)
+            corrected = self.corrected(plan)
             model, ranges = corrected.model, corrected.ranges
         return self.setting.backend.build(model, plan, ranges, self.setting.target)
 
-    def _correct(self, plan: Plan) -> Corrected:
-        return correct_model(
-            self.setting, plan, self.calibration, self.job.batch_size, self.reporter
-        )
+    def corrected(self, plan: Plan) -> Corrected:
+        """Return the model that a plan with corrections is built from.
+
+        The last one is kept, as a plan whose error was measured may be evaluated next.
+        """
+        key = plan_key(plan)
+        if key not in self._corrected:
+            self._corrected.clear()
+            self._corrected[key] = correct_model(
+                self.setting, plan, self.calibration, self.job.batch_size, self.reporter
+            )
+        return self._corrected[key]
 
     @cached_property
     def footprint(self) -> Footprint:
@@ -244,6 +264,23 @@ class Prospect:
         bytes_ = count(plan)
         return count(Plan()) / bytes_ if bytes_ > 0 else 1.0
 
+    def promise(self, plan: Plan) -> float:
+        """Return the gain of a plan if all that is uncertain in its prediction goes well."""
+        if self.objective != "speed" or not plan.formats:
+            return self.gain(plan)
+        cost = self.prices.predict(self.setting.graph, plan)
+        floating = self.prices.predict(self.setting.graph, Plan()).seconds
+        least = cost.seconds - cost.error
+        return floating / least if least > 0 else math.inf
+
+    def in_words(self, gain: float) -> str:
+        """Return a gain as a comparison with float."""
+        return COMPARED[self.objective].format(gain)
+
+    def predicted_error(self, plan: Plan) -> float:
+        """Return the error that a plan should have by the sensitivities of its groups."""
+        return self.sensitivity(plan.recipe).of(plan)
+
     def solve(self, base: Candidate, allowed: float | None) -> Candidate:
         """Return the plan with a recipe that is best by the objective and should be allowed.
 
@@ -264,12 +301,33 @@ class Prospect:
             if not apart:
                 break
             self._refused |= apart
-        free = plan if allowed is None else solver.solve(None).plan
-        reasons = {
-            name: why if name in space.reasons or free.format(name).is_float else ACCURACY
-            for name, why in space.reasons_for(plan, PRICE[self.objective]).items()
-        }
+        reasons = space.reasons_for(plan, PRICE[self.objective])
+        if allowed is not None:
+            free = solver.solve(None).plan
+            left = allowed - known.of(plan)
+            reasons |= {
+                name: ACCURACY if self._least_error(space, known, name) > left else BORDERS
+                for name in reasons
+                if name in space.choices and not free.format(name).is_float
+            }
         return Candidate(f"solved {base.name.removeprefix('solved ')}", plan, reasons)
+
+    @staticmethod
+    def _least_error(space: Space, known: Sensitivity, name: str) -> float:
+        forms = [one for one in space.choices[name] if not one.is_float]
+        return min(known.of(Plan({name: one})) for one in forms)
+
+    def reasons(self, plan: Plan) -> dict[str, str]:
+        """Return why every group that any plan leaves float is, by what is known without a search.
+
+        That is the operator or the user where they leave no choice. A group that does not pay by
+        itself follows those around it; any other was left to the search.
+        """
+        space = self.space
+        return {
+            name: BORDERS if name in space.choices and name not in space.decided else why
+            for name, why in space.reasons_for(plan, SEARCHED).items()
+        }
 
     def _solver(self, space: Space, known: Sensitivity, recipe: Recipe) -> Solver:
         sizes = None if self.objective == "speed" else self.footprint
