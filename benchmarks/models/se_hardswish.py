@@ -1,10 +1,11 @@
-"""MobileNetV3 in small: ReLU first, then squeeze-and-excitation, HardSwish, depthwise layers."""
+"""MobileNetV3 in small: squeeze-and-excitation, HardSwish and depthwise layers."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.models.backbone import Backbone
 from benchmarks.models.unequal import between, divide, factors
 from examples.digits.train import ConvNorm
 
@@ -22,28 +23,6 @@ class Excite(nn.Module):
         means = functional.adaptive_avg_pool2d(values, 1)
         factor = self.excite(functional.relu(self.squeeze(means)))
         return values * functional.hardsigmoid(factor)
-
-
-class Fused(nn.Module):
-    """Expand by a 3x3 convolution, ReLU, project: the block of EfficientNetV2 (Tan and Le 2021).
-
-    It stands for the early blocks of MobileNetV3, which have ReLU and excite nothing either.
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
-        super().__init__()
-        self.expand = ConvNorm(inputs, inputs * expansion, 3, stride)
-        self.project = ConvNorm(inputs * expansion, outputs, 1)
-        self.shortcut = inputs == outputs and stride == 1
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Return the linear projection, added to the input where shapes allow."""
-        made = self.project(functional.relu(self.expand(values)))
-        return values + made if self.shortcut else made
-
-    def spread(self, deviation: float) -> None:
-        """Scale the channels between the convolutions; the function stays what it is."""
-        between(self.expand, self.project, factors(self.expand[1].num_features, deviation))
 
 
 class Inverted(nn.Module):
@@ -78,27 +57,33 @@ class Inverted(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Images `[N, 3, 64, 64]` to logits `[N, 10]`."""
+    """Images `[N, 3, 64, 64]` to logits `[N, 10]`.
 
-    FUSED = ((16, 24, 1, 4), (24, 24, 2, 4), (24, 24, 1, 4))
-    INVERTED = ((24, 40, 2, 3), (40, 40, 1, 3))
+    The early layers, which have ReLU and excite nothing in MobileNetV3 either, are those of the
+    demo's network.
+    """
+
+    BLOCKS = ((24, 40, 2, 3), (40, 40, 1, 3))
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = ConvNorm(3, 16, 3, stride=2)
-        fused, inverted = ([Fused(*s) for s in self.FUSED], [Inverted(*s) for s in self.INVERTED])
-        self.blocks = nn.Sequential(*fused, *inverted)
+        self.backbone = Backbone()
+        self.narrow = ConvNorm(Backbone.CHANNELS, 24, 1)
+        self.blocks = nn.Sequential(*[Inverted(*sizes) for sizes in self.BLOCKS])
         self.head = ConvNorm(40, 96, 1)
         self.classify = nn.Linear(96, 10)
 
     def spread(self, deviation: float) -> None:
-        """Scale the channels inside each block by log-normal factors, and what reads them back."""
+        """Scale channels by log-normal factors, and what reads them back."""
+        convolution = self.narrow[0]
+        assert isinstance(convolution, nn.Conv2d)
+        divide(convolution, self.backbone.spread(deviation))
         for block in self.blocks:
-            assert isinstance(block, Fused | Inverted)
+            assert isinstance(block, Inverted)
             block.spread(deviation)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of a batch of images."""
-        values = self.blocks(functional.relu(self.stem(image)))
+        values = self.blocks(self.narrow(self.backbone(image)))
         values = functional.hardswish(self.head(values))
         return self.classify(functional.adaptive_avg_pool2d(values, 1).flatten(1))

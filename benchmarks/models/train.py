@@ -75,8 +75,8 @@ class Course:
 COURSES = {
     "depthwise": Course(Depthwise, 3e-3, (24,), SPREAD),
     "transformer": Course(Transformer, 1e-3, (30, 24), LARGER),
-    "se_hardswish": Course(SqueezeExcite, 3e-3, (14,), SPREAD, 4),
-    "lstm": Course(RowReader, 3e-3, (8,), SPREAD, 0),
+    "se_hardswish": Course(SqueezeExcite, 3e-3, (4,), SPREAD, 2),
+    "lstm": Course(RowReader, 3e-3, (6,), SPREAD, 0),
     "segmentation": Course(Segmenter, 3e-3, (14,), SPREAD, 0, pixels),
     "not_faster": Course(Trivial, 3e-3, (6,), None, 0),
 }
