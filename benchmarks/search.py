@@ -37,6 +37,7 @@ from octavo.backends.registry import get_backend
 from octavo.bench import ModelRef, measure_pair
 from octavo.data.base import Role
 from octavo.errors import OctavoError
+from octavo.metrics import registry as octavo_metrics
 from octavo.target import Target
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
@@ -87,7 +88,7 @@ def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
             subject.inputs.model,
             calibration=subject.inputs.calibration,
             evaluation=subject.inputs.evaluation,
-            metric=f"benchmarks.metrics:{subject.network.metric}",
+            metric=octavo_metric(subject.network.metric),
             tolerance=TOLERANCE,
             runtime=options.runtime,
             seconds=options.seconds,
@@ -114,9 +115,21 @@ def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
     return Found(row, model)
 
 
+def octavo_metric(name: str) -> str:
+    """Return what Octavo calls a metric of `benchmarks.metrics`."""
+    return name if name in octavo_metrics.METRICS else f"benchmarks.metrics:{name}"
+
+
 def plain_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of a trial that are worth keeping."""
-    return {key: trial[key] for key in ("name", "change_relative", "ratio") if key in trial}
+    throughput = trial["throughput"] or {}
+    return {
+        "plan": trial["plan"],
+        "groups_int8": trial["groups_int8"],
+        "samples": trial.get("samples"),
+        "change_percent": percent(trial["accuracy"]["change_relative"]),
+        "ratio": throughput.get("ratio"),
+    }
 
 
 @contextmanager

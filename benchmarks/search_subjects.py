@@ -12,14 +12,13 @@ import onnx
 
 from benchmarks.metrics import METRICS, Scores
 from benchmarks.models.halves import whole
-from benchmarks.models.pixels import pixel_scenes
+from benchmarks.models.tasks import labelled
 from benchmarks.peer_models import Inputs
 from octavo.arrays import Array, Batch
 from octavo.backends.base import Backend
 from octavo.backends.registry import get_backend
 from octavo.bench.side import write_batch
 from octavo.data.base import Role
-from octavo.data.scenes import scenes
 from octavo.measure import Statistics, tied_ranges
 from octavo.model import Model
 from octavo.plan import Recipe
@@ -37,10 +36,12 @@ class Network:
 
     Attributes:
         kind: what NNCF is told of it.
+        task: what it reads from a scene, of `benchmarks.models.tasks`.
         metric: of `benchmarks.metrics`.
     """
 
     kind: Literal["convolution", "attention"] = "convolution"
+    task: Literal["digit", "pixels", "quarter"] = "digit"
     metric: Literal["top1", "iou"] = "top1"
 
 
@@ -49,8 +50,8 @@ NETWORKS = {
     "transformer": Network("attention"),
     "se_hardswish": Network(),
     "lstm": Network(),
-    "segmentation": Network(metric="iou"),
-    "not_faster": Network(),
+    "segmentation": Network(task="pixels", metric="iou"),
+    "not_faster": Network(task="quarter"),
 }
 
 
@@ -84,11 +85,6 @@ class Subject:
         return {"image": self.images[:1]}
 
 
-def data(metric: str, role: Role, count: int) -> tuple[Array, Array]:
-    """Return images and labels for a metric."""
-    return pixel_scenes(role, count) if metric == "iou" else scenes(role, count)
-
-
 def prepare(name: str, folder: Path, samples: Mapping[Role, int]) -> Subject:
     """Write a network and its data into a folder of its own."""
     network, place = NETWORKS[name], folder / name
@@ -97,9 +93,9 @@ def prepare(name: str, folder: Path, samples: Mapping[Role, int]) -> Subject:
     )
     inputs.model.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(whole(MODELS / f"{name}.onnx"), inputs.model)
-    calibration, _ = data(network.metric, "calibration", samples["calibration"])
+    calibration, _ = labelled(network.task, "calibration", samples["calibration"])
     write_batch(inputs.calibration, {"image": calibration})
-    images, labels = data(network.metric, "evaluation", samples["evaluation"])
+    images, labels = labelled(network.task, "evaluation", samples["evaluation"])
     write_batch(inputs.evaluation, {"image": images, LABEL: labels})
     return Subject(name, network, place, inputs, images, labels)
 

@@ -1,4 +1,4 @@
-"""A small U-Net that tells for each pixel which digit covers it, if one does."""
+"""A U-Net that tells for each pixel which digit covers it, on features of the demo's network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.models.backbone import Backbone
 from benchmarks.models.unequal import divide, factors, multiply
 from examples.digits.train import ConvNorm
 
@@ -18,47 +19,48 @@ class Segmenter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fine = ConvNorm(3, 12, 3, stride=2)
-        self.quarter = nn.ModuleList([ConvNorm(12, 24, 3, stride=2), ConvNorm(24, 24, 3)])
-        self.eighth = nn.ModuleList([ConvNorm(24, 40, 3, stride=2), ConvNorm(40, 40, 3)])
-        self.up_quarter = ConvNorm(40 + 24, 24, 3)
-        self.up_half = ConvNorm(24 + 12, 16, 3)
+        self.backbone = Backbone()
+        self.side = ConvNorm(Backbone.CHANNELS, 24, 1)
+        self.deep = ConvNorm(Backbone.CHANNELS, 32, 3, stride=2)
+        self.deeper = ConvNorm(32, 32, 3)
+        self.join = ConvNorm(32 + 24, 24, 3)
+        self.widen = ConvNorm(24, 16, 3)
         self.classify = nn.Conv2d(16, CLASSES, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of each pixel."""
-        fine = functional.relu(self.fine(image))
-        quarter = self._through(self.quarter, fine)
-        eighth = self._through(self.eighth, quarter)
-        joined = functional.relu(self.up_quarter(torch.cat([_double(eighth), quarter], dim=1)))
-        joined = functional.relu(self.up_half(torch.cat([_double(joined), fine], dim=1)))
-        return _double(self.classify(joined))
+        features = self.backbone(image)
+        side = functional.relu(self.side(features))
+        deep = functional.relu(self.deeper(functional.relu(self.deep(features))))
+        joined = functional.relu(self.join(torch.cat([_double(deep), side], dim=1)))
+        return _double(self.classify(functional.relu(self.widen(_double(joined)))))
 
     def spread(self, deviation: float) -> None:
-        """Scale the channels by log-normal factors, and what reads them back.
+        """Scale channels by log-normal factors, and what reads them back.
 
         The function stays what it is.
         """
-        (quarter, quarter_2), (eighth, eighth_2) = self.quarter, self.eighth
-        readers = {
-            self.fine: ((quarter[0], 0), (self.up_half[0], 24)),
-            quarter: ((quarter_2[0], 0),),
-            quarter_2: ((eighth[0], 0), (self.up_quarter[0], 40)),
-            eighth: ((eighth_2[0], 0),),
-            eighth_2: ((self.up_quarter[0], 0),),
-            self.up_quarter: ((self.up_half[0], 0),),
-            self.up_half: ((self.classify, 0),),
-        }
-        for made, read in readers.items():
-            factor = factors(made[1].num_features, deviation)
-            multiply(made, factor)
-            for convolution, first in read:
-                divide(convolution, factor, first)
+        factor = self.backbone.spread(deviation)
+        for reader in (self.side, self.deep):
+            divide(_convolution(reader), factor)
+        self._between(self.side, _convolution(self.join), deviation, first=32)
+        self._between(self.deep, _convolution(self.deeper), deviation)
+        self._between(self.deeper, _convolution(self.join), deviation)
+        self._between(self.join, _convolution(self.widen), deviation)
+        self._between(self.widen, self.classify, deviation)
 
-    def _through(self, layers: nn.ModuleList, values: Tensor) -> Tensor:
-        for layer in layers:
-            values = functional.relu(layer(values))
-        return values
+    def _between(
+        self, made: ConvNorm, read: nn.Conv2d, deviation: float, *, first: int = 0
+    ) -> None:
+        factor = factors(_convolution(made).out_channels, deviation)
+        multiply(made, factor)
+        divide(read, factor, first)
+
+
+def _convolution(layer: ConvNorm) -> nn.Conv2d:
+    convolution = layer[0]
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution
 
 
 def _double(values: Tensor) -> Tensor:

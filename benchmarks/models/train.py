@@ -30,11 +30,11 @@ from benchmarks.models.depthwise import Depthwise
 from benchmarks.models.halves import halve
 from benchmarks.models.lstm import RowReader
 from benchmarks.models.not_faster import Trivial
-from benchmarks.models.pixels import pixel_blocks
 from benchmarks.models.se_hardswish import SqueezeExcite
 from benchmarks.models.segmentation import Segmenter
+from benchmarks.models.tasks import TASKS
 from benchmarks.models.transformer import Transformer
-from examples.digits.train import Batches, accuracy, export, tensors, train
+from examples.digits.train import Batches, accuracy, export, train
 from octavo.data.digits import DEFAULT_COUNTS
 from octavo.data.scenes import Split
 
@@ -44,11 +44,15 @@ LARGER = 80
 """How large outlier channels become: the geometric mean of their factors."""
 
 
-def pixels(split: Split, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of images and of the class of each pixel."""
-    for images, classes in pixel_blocks(split, count, seed):
-        image = torch.from_numpy(images).to(memory_format=torch.channels_last)
-        yield image, torch.from_numpy(classes)
+def batches(task: str) -> Batches:
+    """Return what gives batches of images and labels for one of `TASKS`."""
+
+    def give(split: Split, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in TASKS[task](split, count, seed):
+            image = torch.from_numpy(images).to(memory_format=torch.channels_last)
+            yield image, torch.from_numpy(labels)
+
+    return give
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Course:
         cycles: epochs of each learning-rate cycle; attention takes its time to begin.
         spread: what its method `spread` is given afterwards; None leaves it as it is.
         recovery: epochs of training after that, at a tenth of the rate.
-        data: what it is trained on.
+        task: of `TASKS`, what it is trained to read.
     """
 
     network: Callable[[], nn.Module]
@@ -69,7 +73,7 @@ class Course:
     cycles: tuple[int, ...]
     spread: float | None
     recovery: int = 6
-    data: Batches = tensors
+    task: str = "digit"
 
 
 COURSES = {
@@ -77,22 +81,22 @@ COURSES = {
     "transformer": Course(Transformer, 1e-3, (30, 24), LARGER),
     "se_hardswish": Course(SqueezeExcite, 3e-3, (4,), SPREAD, 2),
     "lstm": Course(RowReader, 3e-3, (6,), SPREAD, 0),
-    "segmentation": Course(Segmenter, 3e-3, (14,), SPREAD, 0, pixels),
-    "not_faster": Course(Trivial, 3e-3, (6,), None, 0),
+    "segmentation": Course(Segmenter, 3e-3, (5,), SPREAD, 0, "pixels"),
+    "not_faster": Course(Trivial, 1e-2, (2,), None, 0, "quarter"),
 }
 
 
 def run(course: Course, scenes: int, seed: int) -> nn.Module:
     """Train a network, make its channels unequal and train it on."""
     torch.manual_seed(seed)
-    network = course.network().to(memory_format=torch.channels_last)
+    network, data = course.network().to(memory_format=torch.channels_last), batches(course.task)
     for epochs in course.cycles:
-        train(network, epochs, scenes, seed, rate=course.rate, data=course.data)
+        train(network, epochs, scenes, seed, rate=course.rate, data=data)
         seed += epochs
     if course.spread is not None:
         network.spread(course.spread)
     if course.recovery:
-        train(network, course.recovery, scenes, seed, rate=course.rate / 10, data=course.data)
+        train(network, course.recovery, scenes, seed, rate=course.rate / 10, data=data)
     return network
 
 
@@ -112,7 +116,7 @@ def main() -> None:
     export(network, path, fold=True)
     onnx.save(halve(onnx.load(path)), path)
     count = DEFAULT_COUNTS["evaluation"]
-    right = accuracy(network, "evaluation", count, course.data)
+    right = accuracy(network, "evaluation", count, batches(course.task))
     print(f"evaluation: {right:.2%} of the labels of {count} scenes")
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
