@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,6 +83,7 @@ class Found:
 def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
     """Search by a strategy of Octavo."""
     folder = subject.folder / options.runtime / strategy
+    shutil.rmtree(folder, ignore_errors=True)  # with the study of an earlier run
     asked = {} if strategy == "solve" else {"strategy": strategy, **options.limits}
     with no_prices():
         result = octavo.quantize(
