@@ -104,7 +104,7 @@ def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
         "runtime": options.runtime,
         "evaluations": round(found["evaluations"], 3),
         "seconds": round(found["seconds"], 1),
-        "score": found["accuracy"]["int8"] if kept else found["accuracy"]["fp32"],
+        "score": found["accuracy"]["int8"] if kept else None,
         "change_percent": percent(found["accuracy"]["change_relative"]) if kept else 0.0,
         "verdict": found["accuracy"]["verdict"],
         "saved": result.saved,
@@ -174,7 +174,7 @@ def counted(counts: Mapping[str, Any], samples: int) -> dict[str, Any]:
 
 def judged(subject: Subject, made: Made) -> dict[str, Any]:
     """Return the score of a peer's model, from the outputs that it wrote."""
-    fp32 = float(subject.scores(float_outputs(subject)).mean())
+    fp32 = float_score(subject)
     with np.load(made.folder / "outputs.npz") as file:
         score = float(subject.scores({name: file[name] for name in file.files}).mean())
     return {
@@ -185,11 +185,11 @@ def judged(subject: Subject, made: Made) -> dict[str, Any]:
     }
 
 
-def float_outputs(subject: Subject) -> dict[str, Any]:
-    """Return the outputs of the float model."""
+def float_score(subject: Subject) -> float:
+    """Return the mean score of the float model in ONNX Runtime."""
     backend = get_backend("onnxruntime")
     model = backend.load(subject.inputs.model)
-    return outputs(backend, model, subject.images, Target())
+    return float(subject.scores(outputs(backend, model, subject.images, Target())).mean())
 
 
 def percent(share: float | None) -> float | None:
@@ -236,8 +236,12 @@ def timed(
 def run(name: str, tools: Sequence[str], folder: Path, options: Options) -> list[dict[str, Any]]:
     """Search a network by all tools, and measure what they found."""
     subject = prepare(name, folder, SAMPLES)
-    head = {"network": name, "metric": subject.network.metric}
-    head["naive_loss_percent"] = naive_losses(subject)
+    head = {
+        "network": name,
+        "metric": subject.network.metric,
+        "fp32_score": round(float_score(subject), 5),
+        "naive_loss_percent": naive_losses(subject),
+    }
     print(json.dumps(head), flush=True)
     found = []
     for tool in tools:

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from octavo.arrays import Array
 
 SMALLEST = 64
-"""Elements of a constant below which halving it saves nothing."""
-SUFFIX = ".half"
+"""Elements of a constant below which the cast takes what halving it saves."""
+SUFFIX = ".h"
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,7 +28,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         if (half := _half(tensor)) is None:
             continue
         name = tensor.name
-        casts.append(onnx.helper.make_node("Cast", [name + SUFFIX], [name], name, to=1))
+        casts.append(onnx.helper.make_node("Cast", [name + SUFFIX], [name], to=1))
         tensor.CopyFrom(numpy_helper.from_array(half, name + SUFFIX))
     nodes = [*casts, *graph.node]
     del graph.node[:]

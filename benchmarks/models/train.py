@@ -39,7 +39,7 @@ from octavo.data.digits import DEFAULT_COUNTS
 from octavo.data.scenes import Split
 
 SPREAD = 1.5
-"""Standard deviation of the logarithm of the factors on channels."""
+"""Standard deviation of the logarithm of the factors on channels, where no other is given."""
 LARGER = 80
 """How large outlier channels become: the geometric mean of their factors."""
 
@@ -79,8 +79,8 @@ class Course:
 COURSES = {
     "depthwise": Course(Depthwise, 3e-3, (24,), SPREAD),
     "transformer": Course(Transformer, 1e-3, (30, 24), LARGER),
-    "se_hardswish": Course(SqueezeExcite, 3e-3, (4,), SPREAD, 2),
-    "lstm": Course(RowReader, 3e-3, (6,), SPREAD, 0),
+    "se_hardswish": Course(SqueezeExcite, 3e-3, (4,), 0.8, 2),
+    "lstm": Course(RowReader, 3e-3, (6,), 1.1, 0),
     "segmentation": Course(Segmenter, 3e-3, (5,), SPREAD, 0, "pixels"),
     "not_faster": Course(Trivial, 1e-2, (2,), None, 0, "quarter"),
 }

@@ -23,8 +23,8 @@ from octavo.data.scenes import covered_blocks, scenes
 from octavo.metrics import get_metric
 from octavo.target import Target
 
-CHANCE = {"digit": 0.1, "quarter": 0.25, "pixels": 0.46}
-"""What a network would reach that reads nothing; all background in the last."""
+BETTER = {"digit": 0.4, "quarter": 0.6, "pixels": 0.49}
+"""What no network reaches that reads nothing: chance is 0.1, 0.25, and 0.46 for no digit at all."""
 
 
 def one_hot(classes: np.ndarray, count: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_committed_networks_read_what_they_were_trained_to(name: str) -> None:
     images, labels = labelled(network.task, "evaluation", 100)
     model = backend.load(whole(MODELS / f"{name}.onnx"))
     scores = METRICS[network.metric](outputs(backend, model, images, Target()), labels)
-    assert scores.mean() > CHANCE[network.task] + 0.15
+    assert scores.mean() > BETTER[network.task]
 
 
 def halved() -> onnx.ModelProto:
@@ -101,7 +101,7 @@ def halved() -> onnx.ModelProto:
 def test_large_constants_are_halved_where_they_fit() -> None:
     kinds = {one.name: one.data_type for one in halved().graph.initializer}
     assert kinds == {
-        "weight.half": TensorProto.FLOAT16,
+        "weight.h": TensorProto.FLOAT16,
         "large": TensorProto.FLOAT,
         "small": TensorProto.FLOAT,
     }
