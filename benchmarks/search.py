@@ -128,7 +128,7 @@ def plain_trial(trial: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "plan": trial["plan"],
         "groups_int8": trial["groups_int8"],
-        "samples": trial.get("samples"),
+        "samples": trial["accuracy"]["samples"],
         "change_percent": percent(trial["accuracy"]["change_relative"]),
         "ratio": throughput.get("ratio"),
     }
