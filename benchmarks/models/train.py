@@ -80,7 +80,7 @@ COURSES = {
     "depthwise": Course(Depthwise, 3e-3, (24,), SPREAD),
     "transformer": Course(Transformer, 1e-3, (30, 24), LARGER),
     "se_hardswish": Course(SqueezeExcite, 3e-3, (4,), 0.8, 2),
-    "lstm": Course(RowReader, 3e-3, (6,), 1.1, 0),
+    "lstm": Course(RowReader, 3e-3, (6,), 1.25, 0),
     "segmentation": Course(Segmenter, 3e-3, (5,), SPREAD, 0, "pixels"),
     "not_faster": Course(Trivial, 1e-2, (2,), None, 0, "quarter"),
 }
