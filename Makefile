@@ -15,7 +15,7 @@ help:
 	@echo "make bench      speed and memory, beside other quantizers and calibrators"
 	@echo "make peers      install those quantizers, each in an environment of its own (2 GB)"
 	@echo "make train      train the demo's network again (PyTorch, about 20 minutes on 2 cores)"
-	@echo "make train-recovery  train the networks of the recovery benchmark again (20 minutes)"
+	@echo "make train-recovery  train the networks that INT8 harms again (PyTorch, 40 minutes)"
 	@echo "make exports    export the networks of the tests again by torch, tf2onnx and MXNet"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -66,8 +66,8 @@ train: .venv-train/.installed
 	.venv-train/bin/python examples/digits/train.py
 
 train-recovery: .venv-train/.installed
-	.venv-train/bin/python -m benchmarks.models.train depthwise
-	.venv-train/bin/python -m benchmarks.models.train transformer
+	for network in depthwise transformer se_hardswish lstm segmentation not_faster; do \
+		.venv-train/bin/python -m benchmarks.models.train $$network || exit 1; done
 
 # Each exporter has an environment of its own: they need different versions of numpy and onnx.
 .venv-exports/%/.installed: $(EXPORTS)/%.txt

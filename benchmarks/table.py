@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ACCURACY = ROOT / "docs" / "accuracy.md"
+DEVELOPMENT = ROOT / "docs" / "development.md"
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 COLUMNS = {
@@ -156,6 +157,41 @@ def render_recovery(folder: Path = RESULTS) -> str:
     return "\n\n".join(parts)
 
 
+def search_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return what each tool's search of each network took, and what it found."""
+    head = ("network", "lost naively %", "tool", "evaluations", "seconds", "change %", "over FP32",
+            "`solve` over it", "kept")  # fmt: skip
+    return [line(*head), "|---" * len(head) + "|", *(search_line(row) for row in rows)]
+
+
+def search_line(row: dict[str, Any]) -> str:
+    """Return one search."""
+    naive = f"{row['naive_loss_percent']['per_channel']:.2f}"
+    tool = row["tool"] if row["runtime"] == "onnxruntime" else f"{row['tool']} in OpenVINO"
+    if "error" in row:
+        return line(row["network"], naive, tool, "failed", *["-"] * 5)
+    found = (f"{row['evaluations']:.2f}", f"{row['seconds']:.0f}", f"{row['change_percent']:+.2f}")
+    ratios = (ratio(row.get(key)) for key in ("over_fp32", "solve_over_it"))
+    kept = "float" if row["saved"] == "fp32" else f"INT8, {row['verdict']}"
+    return line(row["network"], naive, tool, *found, *ratios, kept)
+
+
+def render_search(folder: Path = RESULTS) -> str:
+    """Return the table of searches and where they ran."""
+    content = json.loads((folder / "search.json").read_text())
+    machine, samples = content["machine"], content["samples"]
+    versions = machine["versions"]
+    about = (
+        f"{machine['cpu']}, {', '.join(machine['instructions'])}; onnxruntime "
+        f"{versions['onnxruntime']}; calibrated on {samples['calibration']} scenes, judged on "
+        f"{samples['evaluation']:,}, tolerance {100 * content['tolerance']:g} % of FP32; batch 1, "
+        "1 thread, 95 % intervals."
+    )
+    rows = content["rows"]
+    notes = noise_note(rows, {"over_fp32": "", "solve_over_it": ""})
+    return "\n".join([about, "", *search_table(rows), *notes])
+
+
 def insert(text: str, table: str) -> str:
     """Return `text` with `table` between the markers."""
     before, rest = text.split(BEGIN)
@@ -163,9 +199,11 @@ def insert(text: str, table: str) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md and docs/accuracy.md."""
+    """Rewrite README.md, docs/accuracy.md and docs/development.md."""
     README.write_text(insert(README.read_text(), render()))
     ACCURACY.write_text(insert(ACCURACY.read_text(), render_recovery()))
+    if (RESULTS / "search.json").is_file():
+        DEVELOPMENT.write_text(insert(DEVELOPMENT.read_text(), render_search()))
 
 
 if __name__ == "__main__":

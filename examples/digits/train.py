@@ -18,7 +18,7 @@ import argparse
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
@@ -31,6 +31,9 @@ from octavo.data.scenes import BLOCK, SCENE_SHAPE, Split, scene_blocks
 from octavo.target import detect_cpu
 
 OPSET = 17
+
+Batches = Callable[[Split, int, int], Iterator[tuple[Tensor, Tensor]]]
+"""Gives batches of images and of what they are to be read as: of a split, how many, a seed."""
 
 
 class ConvNorm(nn.Sequential):
@@ -117,18 +120,26 @@ def tensors(split: Split, count: int, seed: int) -> Iterator[tuple[Tensor, Tenso
         yield image, torch.from_numpy(labels)
 
 
-def accuracy(network: nn.Module, split: Split, count: int) -> float:
-    """Return the share of `count` scenes of `split` that the network reads rightly."""
+def accuracy(network: nn.Module, split: Split, count: int, data: Batches = tensors) -> float:
+    """Return the share of the labels of `count` scenes that the network reads rightly."""
     network.eval()
+    right = labelled = 0
     with torch.inference_mode():
-        right = sum(
-            int((network(images).argmax(1) == labels).sum())
-            for images, labels in tensors(split, count, seed=0)
-        )
-    return right / count
+        for images, labels in data(split, count, 0):
+            right += int((network(images).argmax(1) == labels).sum())
+            labelled += labels.numel()
+    return right / labelled
 
 
-def train(network: nn.Module, epochs: int, scenes: int, seed: int, *, rate: float = 3e-3) -> None:
+def train(
+    network: nn.Module,
+    epochs: int,
+    scenes: int,
+    seed: int,
+    *,
+    rate: float = 3e-3,
+    data: Batches = tensors,
+) -> None:
     """Train with AdamW and one learning-rate cycle; every epoch sees scenes never seen before.
 
     A processor that multiplies BF16 in hardware does so, with FP32 weights: it halves the time.
@@ -143,7 +154,7 @@ def train(network: nn.Module, epochs: int, scenes: int, seed: int, *, rate: floa
     for epoch in range(epochs):
         network.train()
         total = 0.0
-        for images, labels in tensors("train", scenes, seed=seed + 1 + epoch):
+        for images, labels in data("train", scenes, seed + 1 + epoch):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 loss = functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
@@ -151,7 +162,7 @@ def train(network: nn.Module, epochs: int, scenes: int, seed: int, *, rate: floa
             optimizer.step()
             schedule.step()
             total += loss.item()
-        checked = accuracy(network, "calibration", DEFAULT_COUNTS["calibration"])
+        checked = accuracy(network, "calibration", DEFAULT_COUNTS["calibration"], data)
         print(
             f"epoch {epoch + 1:2d}/{epochs}  loss {total / batches:.3f}  "
             f"calibration scenes {checked:.1%}  {time.monotonic() - start:.0f} s",

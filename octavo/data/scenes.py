@@ -75,13 +75,24 @@ def scenes(split: Split, count: int, seed: int = 0) -> tuple[Images, Labels]:
 
 def scene_blocks(split: Split, count: int, seed: int = 0) -> Iterator[tuple[Images, Labels]]:
     """Yield what `scenes` returns, at most `BLOCK` at a time, each block made when needed."""
+    for images, labels, _ in covered_blocks(split, count, seed):
+        yield images, labels
+
+
+def covered_blocks(
+    split: Split, count: int, seed: int = 0
+) -> Iterator[tuple[Images, Labels, Images]]:
+    """Yield what `scene_blocks` does, and the share of each pixel that the labelled digit covers.
+
+    That share is float32 `[count, 64, 64]`: what a network that segments is trained and judged on.
+    """
     check_request(split, count)
     part = get_args(Split).index(split)
     for block in range(-(-count // BLOCK)):
         random = np.random.default_rng([seed, part, block])
-        images, labels = _compose(split, random)
+        images, labels, coverage = _compose(split, random)
         left = count - block * BLOCK
-        yield images[:left], labels[:left]
+        yield images[:left], labels[:left], coverage[:left]
 
 
 def check_request(split: Split, count: int) -> None:
@@ -106,8 +117,8 @@ def _glyphs(split: Split) -> tuple[Images, Labels]:
     return crisp.reshape(-1, _GLYPH), labels[part].astype(np.int64)
 
 
-def _compose(split: Split, random: Generator) -> tuple[Images, Labels]:
-    """Return one block of scenes, painted from the back to the front."""
+def _compose(split: Split, random: Generator) -> tuple[Images, Labels, Images]:
+    """Return one block of scenes, painted from the back to the front, and their digits' cover."""
     glyphs, labels = _glyphs(split)
     canvas = _background(random)
     for _ in range(_STROKES):
@@ -118,10 +129,11 @@ def _compose(split: Split, random: Generator) -> tuple[Images, Labels]:
     chosen = random.integers(len(labels), size=BLOCK)
     contrast = np.exp(_uniform(random, np.log(0.06), np.log(0.9)))
     colour = _contrasting(canvas, contrast, random)
-    _paint(canvas, _render(glyphs, chosen, _target_pose(random)), colour)
+    coverage = _render(glyphs, chosen, _target_pose(random))
+    _paint(canvas, coverage, colour)
     noise = random.standard_normal(canvas.shape, dtype=np.float32)
     canvas += noise * _uniform(random, 0.005, 0.04)[:, None, None, None]
-    return np.clip(canvas, 0.0, 1.0, out=canvas), labels[chosen]
+    return np.clip(canvas, 0.0, 1.0, out=canvas), labels[chosen], coverage
 
 
 def _uniform(random: Generator, low: float, high: float, *shape: int) -> Images:

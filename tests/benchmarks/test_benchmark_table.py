@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import PEERS_NOTE, recovery_table, render, speed_table
+from benchmarks.table import PEERS_NOTE, recovery_table, render, render_search, speed_table
 
 MACHINE = {
     "cpu": "Some CPU",
@@ -85,3 +85,27 @@ def test_lost_accuracy_has_a_column_for_each_setting_of_a_tool() -> None:
         "| b | channel | 80.00 | - |",
     ]
     assert recovery_table(networks, "nncf")[3] == "| b | channel | 80.00 | failed |"
+
+
+def test_each_search_has_a_line_with_what_it_took_and_found(tmp_path: Path) -> None:
+    head = {"network": "net", "naive_loss_percent": {"per_channel": 5.0}}
+    took = {"evaluations": 1.5, "seconds": 70.2, "change_percent": -0.3}
+    rows = [
+        {**head, **took, "tool": "solve", "runtime": "onnxruntime", "saved": "int8",
+         "verdict": "proven", "over_fp32": measured(1.5)},
+        {**head, **took, "tool": "nncf", "runtime": "openvino", "saved": "fp32",
+         "verdict": "within", "solve_over_it": measured(1.2, noisy=True)},
+        {**head, "tool": "tpe", "runtime": "onnxruntime", "error": "none"},
+    ]  # fmt: skip
+    samples = {"calibration": 30, "evaluation": 2000}
+    content = {"machine": MACHINE, "samples": samples, "tolerance": 0.01, "rows": rows}
+    (tmp_path / "search.json").write_text(json.dumps(content))
+    about, _, _, _, *lines = render_search(tmp_path).splitlines()
+    assert "judged on 2,000, tolerance 1 % of FP32" in about
+    assert lines == [
+        "| net | 5.00 | solve | 1.50 | 70 | -0.30 | 1.50 (1.40 to 1.60) | - | INT8, proven |",
+        "| net | 5.00 | nncf in OpenVINO | 1.50 | 70 | -0.30 | - | 1.20 (1.10 to 1.30) * | float |",
+        "| net | 5.00 | tpe | failed | - | - | - | - | - |",
+        "",
+        "\\* measured while the machine was noisy.",
+    ]

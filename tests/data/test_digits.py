@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from octavo.data.base import Dataset
 from octavo.data.digits import DigitScenes, open_digits, scenes
-from octavo.data.scenes import scene_blocks, source_indices
+from octavo.data.scenes import covered_blocks, scene_blocks, source_indices
 from octavo.errors import DataError, UsageError
 from octavo.model import TensorSpec
 
@@ -173,3 +173,16 @@ def test_an_unknown_split_is_refused_with_the_nearest():
 def test_a_batch_size_of_zero_is_refused():
     with pytest.raises(UsageError, match="batch size of 0"):
         DigitScenes(IMAGE, "calibration", 1).batches(0)
+
+
+def test_the_cover_of_a_digit_is_where_its_colour_is_painted() -> None:
+    """Without noise a pixel that is covered whole has one colour; cover goes with the image."""
+    images, labels, cover = next(covered_blocks("calibration", 16))
+    assert np.array_equal(images, scenes("calibration", 16)[0])
+    assert np.array_equal(labels, scenes("calibration", 16)[1])
+    assert cover.shape == (16, 64, 64) and cover.min() == 0 and cover.max() == 1
+    for image, share in zip(images, cover, strict=True):
+        inside, outside = image[:, share == 1], image[:, share == 0]
+        assert inside.std(axis=1).mean() < 0.06  # noise alone
+        assert 0.02 < (share > 0.5).mean() < 0.4
+        assert outside.shape[1] > inside.shape[1]
