@@ -5,7 +5,6 @@ Optuna is imported when one of its samplers runs, not when this package is.
 
 from octavo.search.strategies.base import Budget, History, Judge, Judged, Maker, Step, Strategy
 from octavo.search.strategies.registry import STRATEGIES, strategy
-from octavo.search.strategies.remember import remembered
 
 __all__ = [
     "STRATEGIES",
@@ -16,6 +15,5 @@ __all__ = [
     "Maker",
     "Step",
     "Strategy",
-    "remembered",
     "strategy",
 ]

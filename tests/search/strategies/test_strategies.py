@@ -3,13 +3,14 @@ import sys
 from dataclasses import replace
 
 import pytest
+from remembering import remembered
 
 from octavo.backends.reference import ReferenceBackend
 from octavo.errors import ModelError, UsageError
 from octavo.graph import Capability, Graph, Group, Op, Tensor
 from octavo.plan import S8, U8, Format, Recipe
 from octavo.search.space import make_space
-from octavo.search.strategies import STRATEGIES, Budget, Judged, remembered, strategy
+from octavo.search.strategies import STRATEGIES, Budget, Judged, strategy
 from octavo.search.strategies.sampled import blocks
 from octavo.search.study import StudyKey, open_study
 from octavo.target import Target
