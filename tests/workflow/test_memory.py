@@ -180,3 +180,20 @@ def test_another_run_in_the_same_folder_is_refused(backend, data, tmp_path):
         pytest.raises(UsageError, match="in use by another run"),
     ):
         run(data, tmp_path / "out")
+
+
+def test_a_plan_without_a_score_is_kept_as_what_it_is(backend, data, tmp_path):
+    """FP32 scores 1, every INT8 model NaN; the second run asks for FP32 alone."""
+    asked = []
+
+    def score(predict):
+        asked.append(predict)
+        return 1.0 if len(asked) == 1 else float("nan")
+
+    given = {"calibration": data["calibration"]}
+    first = run(given, tmp_path / "out", evaluate=score, metric=None, ranges="minmax")
+    assert first.exit_code == 3
+    del asked[:]
+    again = run(given, tmp_path / "out", evaluate=score, metric=None, ranges="minmax", resume=True)
+    assert len(asked) == 1
+    assert again.to_json()["accuracy"] == first.to_json()["accuracy"]
