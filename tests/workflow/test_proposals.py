@@ -62,6 +62,8 @@ class Foresight:
         return self.factor * self.predicted_error(plan) if solved else self.error_of(plan)
 
     def predicted_error(self, plan):
+        if not set(plan.formats) <= set(GROUPS):
+            return self.errors.get(plan.recipe.ranges, 1.0)
         return sum(GROUPS.get(name, 0.0) for name in plan.formats)
 
     def gain(self, plan):
@@ -227,6 +229,21 @@ def test_a_solved_plan_gains_what_the_error_allows_at_few_measurements(
     assert error >= NEAR * allowed or error + factor * GROUPS[following] > allowed * CLOSE
     assert len(foresight.measured) <= 3
     assert len(solved_lines(reporter)) == len(set(solved_lines(reporter)))
+
+
+def test_what_corrections_bring_is_known_before_a_corrected_plan_is_solved_for(
+    plans, job, reporter
+):
+    foresight = Foresight({"minmax": 0.25, SCALED: 0.25, CORRECTIONS: 0.025}, factor=0.1)
+    solving = Solving(plans, foresight, job, reporter)
+    first = trial(solving.next([]), 12.0)
+    whole = solving.next([first])
+    assert whole.plan.recipe.corrections == CORRECTIONS
+    solved = solving.next([first, trial(whole, 2.0)])
+    assert solved.plan.recipe.corrections == CORRECTIONS
+    assert len(foresight.measured) <= 2  # each takes a correction
+    allowed = solving._allowed(solving._seen([first, trial(whole, 2.0)]))
+    assert allowed / 2 < foresight.error(solved) < allowed * CLOSE
 
 
 def losing(most, **options):
