@@ -128,30 +128,30 @@ class Solving:
         if self._futile is None:
             self._futile = False
             try:
-                free = self._prospect.solve(base, None)
-                whole = [free, base, *self._plans]
-                promised = max(self._prospect.promise(one.plan) for one in whole)
-                self._foresee(self._prospect.gain(free.plan), promised)
+                self._foresee(base)
             except OctavoError as error:
                 self._reporter.warn(f"nothing is known of what plans gain: {error}")
                 self._ended = True
         return self._futile
 
-    def _foresee(self, gain: float, promised: float) -> None:
-        """Decide what there is to be searched for, and say so where it is not everything.
+    def _foresee(self, base: Candidate) -> None:
+        """Find out whether any plan may pay; say so where none does, or none for certain."""
+        prospect = self._prospect
+        free = prospect.solve(base, None)
+        self._priced = True
+        gain = prospect.gain(free.plan)
+        if gain >= WORTH:
+            return
+        likely = max([free, base, *self._plans], key=lambda one: prospect.promise(one.plan)).plan
+        self._futile = prospect.promise(likely) < WORTH
+        ends = "" if self._futile else f"; as that is uncertain, {self._hope(likely)}"
+        self._reporter.say(
+            f"nothing in INT8 is predicted to be {prospect.in_words(WORTH)}, which it takes to "
+            f"pay: the best plan, whatever its accuracy, is {prospect.in_words(gain)}{ends}"
+        )
 
-        Args:
-            gain: of the best plan, whatever its accuracy.
-            promised: by any plan, if all that is uncertain goes well.
-        """
-        self._priced, self._futile, self._ended = True, promised < WORTH, gain < WORTH
-        if self._ended:
-            words = self._prospect.in_words
-            certain = "" if self._futile else "; only the plans of everything are tried"
-            self._reporter.say(
-                f"nothing in INT8 is predicted to be {words(WORTH)}, which it takes to pay: the "
-                f"best plan, whatever its accuracy, is {words(gain)}{certain}"
-            )
+    def _hope(self, likely: Plan) -> str:
+        return f"INT8 is taken to need {self._prospect.hope(likely):.0%} less time than predicted"
 
     def _promises(self, candidate: Candidate, trials: Sequence[Trial]) -> bool:
         """Return whether a plan is worth an evaluation, after those that were evaluated."""

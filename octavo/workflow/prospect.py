@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from octavo.arrays import Batch
 from octavo.backends.base import Ranges
 from octavo.correct import Corrected
@@ -16,13 +18,14 @@ from octavo.graph import Graph
 from octavo.job import QuantizeJob
 from octavo.measure import Statistics
 from octavo.model import Model
-from octavo.plan import Plan, Recipe
+from octavo.plan import FP32, Plan, Recipe
 from octavo.search.apart import far_apart
 from octavo.search.candidates import Candidate
 from octavo.search.footprint import Footprint, footprint
 from octavo.search.initial import Approach, initial_plan, wanted_tensors
 from octavo.search.price import Prices, Profiler
 from octavo.search.price.cache import open_cache
+from octavo.search.price.features import RUN
 from octavo.search.price.fit import known_prices
 from octavo.search.price.pricing import price
 from octavo.search.probe import Probe
@@ -43,6 +46,9 @@ SAMPLES = 24
 that is less than 2,000 sample forwards."""
 
 MOST_PLANS = 60
+
+MOST_HOPE = 0.3
+"""The largest share of the time of INT8 that it is hoped to be faster by."""
 
 BATCH = 4
 """Samples of one forward while errors are measured: steps by which halving can go."""
@@ -113,6 +119,7 @@ class Prospect:
     _sensitivities: dict[Recipe, Sensitivity] = field(default_factory=dict, repr=False)
     _refused: dict[str, str] = field(default_factory=dict, repr=False)
     _corrected: dict[str, Corrected] = field(default_factory=dict, repr=False)
+    _hope: float = 0.0
 
     @property
     def space(self) -> Space:
@@ -247,9 +254,30 @@ class Prospect:
         )
         return found
 
+    @property
+    def expected(self) -> Prices:
+        """The prices that plans are solved for with: lower ones for INT8 while it is hoped for."""
+        if not self._hope:
+            return self.prices
+        factors = [1.0 if _costs_float(one) else 1 - self._hope for one in self.prices.names]
+        return replace(self.prices, seconds=self.prices.seconds * np.array(factors))
+
+    def hope(self, plan: Plan) -> float:
+        """Take INT8 to be faster than its prices, from now on, by what is uncertain in them.
+
+        Args:
+            plan: its uncertainty is that of all.
+
+        Returns:
+            the share of the time of INT8 kernels and borders that is taken off.
+        """
+        cost = self.prices.predict(self.setting.graph, plan)
+        self._hope = min(cost.error / cost.seconds, MOST_HOPE) if cost.seconds > 0 else 0.0
+        return self._hope
+
     def ratio(self, plan: Plan) -> float:
         """Return the predicted speed of a plan over float."""
-        predicted = self.prices.predict(self.setting.graph, plan).seconds
+        predicted = self.expected.predict(self.setting.graph, plan).seconds
         floating = self.prices.predict(self.setting.graph, Plan()).seconds
         return floating / predicted if predicted > 0 else 1.0
 
@@ -332,7 +360,7 @@ class Prospect:
     def _solver(self, space: Space, known: Sensitivity, recipe: Recipe) -> Solver:
         sizes = None if self.objective == "speed" else self.footprint
         return Solver(
-            space, self.prices, known.errors, recipe, objective=self.objective, footprint=sizes
+            space, self.expected, known.errors, recipe, objective=self.objective, footprint=sizes
         )
 
     def follow(self, choice: Mapping[str, str], recipe: Recipe) -> Plan:
@@ -361,3 +389,8 @@ class Prospect:
         if found.keys() & self._refused.keys():
             raise DataError(f"the joins {', '.join(found)} cannot be kept in float")
         return found
+
+
+def _costs_float(feature: str) -> bool:
+    """Return whether a float plan pays for a feature too."""
+    return feature == RUN or feature.endswith(f" {FP32.name}") or feature.startswith("reorder ")

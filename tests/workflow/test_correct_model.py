@@ -21,6 +21,7 @@ from octavo.workflow.compare import _unscaled
 from octavo.workflow.correct import correct_model
 from octavo.workflow.judge import Judge
 from octavo.workflow.measure import Throughput
+from octavo.workflow.prospect import Prospect
 
 
 def unequal():
@@ -75,6 +76,8 @@ def quantized(network, batches, evaluate, tmp_path_factory):
         options = {"tolerance": "10%", "approach": "static", **options}
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Judge, "measure", faster)
+            patched.setattr(Prospect, "promise", lambda prospect, plan: 2.0)
+            patched.setenv("XDG_CACHE_HOME", str(folder.parent))
             octavo.quantize(
                 network, calibration=batches, evaluate=evaluate, output=folder, **options
             )  # fmt: skip

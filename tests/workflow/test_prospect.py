@@ -218,6 +218,23 @@ def test_a_prediction_promises_what_its_uncertainty_leaves(prospect):
     assert small.promise(plan) == small.gain(plan)
 
 
+def test_hope_makes_int8_faster_by_what_is_uncertain(prospect):
+    base = first(prospect)
+    seconds = [1e-3 if " fp32" in name else 1.05e-3 if " int8" in name else 0.0
+               for name in prospect.prices.names]  # fmt: skip
+    none = np.zeros_like(prospect.prices.covariance)
+    prospect.__dict__["prices"] = replace(
+        prospect.prices, seconds=np.array(seconds), covariance=none, model_error=0.1
+    )
+    assert not prospect.solve(base, None).plan.formats
+    assert prospect.gain(base.plan) == pytest.approx(1 / 1.05)
+    assert prospect.hope(base.plan) == pytest.approx(0.1)
+    assert prospect.gain(base.plan) == pytest.approx(1 / 1.05 / 0.9)
+    assert prospect.gain(base.plan) == pytest.approx(prospect.promise(base.plan))
+    assert prospect.solve(base, None).plan.formats
+    assert prospect.gain(Plan()) == 1.0
+
+
 def test_gains_are_compared_with_float_by_the_objective(prospect):
     assert prospect.in_words(1.034) == "1.03x as fast as float"
     assert replace(prospect, objective="size").in_words(3.9) == "3.90x smaller than float"
