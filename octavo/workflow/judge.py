@@ -74,6 +74,7 @@ class Judge:
         reporter: is told the progress.
         calibration: what models are corrected on; None where none is.
         examiner: judges by some of the samples first; None where only all of them tell.
+        correction: corrects the model for a plan; None does so anew each time.
         memory: knows what earlier runs of the same job found.
         spent: what it has cost so far.
         started: the monotonic clock when the run began, seconds.
@@ -90,6 +91,7 @@ class Judge:
     reporter: Reporter
     calibration: Dataset | None = None
     examiner: Examiner | None = None
+    correction: Callable[[Plan], Corrected] | None = None
     memory: Memory = field(default_factory=Memory)
     spent: Spent = field(default_factory=Spent)
     started: float = field(default_factory=time.monotonic)
@@ -107,6 +109,8 @@ class Judge:
         """Return the model that a plan is built from, None where that is the float one."""
         if not plan.recipe.corrections or self.calibration is None:
             return None
+        if self.correction is not None:
+            return self.correction(plan)
         size = self.job.batch_size
         return correct_model(self.setting, plan, self.calibration, size, self.reporter)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ class _Run:
             self.reporter,
             self.data.calibration,
             _examiner(self.job, judging, self.data),
-            self.memory,
+            memory=self.memory,
             started=self.started,
         )
 
@@ -212,6 +212,7 @@ def _find(
     prospect = Prospect(
         setting, job, statistics, data.calibration, reporter, run.memory, job.objective
     )
+    judge = replace(judge, correction=prospect.corrected)
     if job.strategy != "solve" and plans:
         attempts = Attempts(statistics, judge)
         return search_by(job.strategy, prospect, attempts, plans[0]), judging

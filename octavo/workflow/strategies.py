@@ -18,8 +18,6 @@ from octavo.workflow.trial import Trial
 MEASURED = 3
 """How many accurate plans are measured at most, the one with the best prediction first."""
 
-NOT_KEPT = "kept in float by the search"
-
 
 @dataclass
 class Jury:
@@ -43,7 +41,7 @@ class Jury:
     def judge(self, plan: Plan) -> Judged:
         """Return what a plan is worth; nothing where it cannot be built, run or judged."""
         self._count += 1
-        reasons = self.prospect.space.reasons_for(plan, NOT_KEPT)
+        reasons = self.prospect.reasons(plan)
         candidate = Candidate(f"{self.name} {self._count}", plan, reasons)
         try:
             trial = self.attempts.judge(candidate)
