@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from octavo.data import digest
 from octavo.errors import OctavoError, UsageError
 from octavo.job import QuantizeJob
 from octavo.plan import Plan
-from octavo.search.study import Handle, Record, Study, StudyKey, open_study
+from octavo.search.study import Handle, Record, Study, StudyKey, journal, open_study
 from octavo.workflow.inputs import Given, RunData
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.setting import Setting
@@ -88,7 +89,7 @@ def open_memory(
 ) -> Iterator[Memory]:
     """Open the study of a job: in its artifact's folder, or where `job.study` says.
 
-    A folder in which no trial was begun goes again.
+    A run that begins no trial leaves no trace.
 
     Raises:
         UsageError: the study that is to be resumed is of another job, or there is no place for one.
@@ -100,6 +101,7 @@ def open_memory(
         yield Memory()
         return
     missing = _make(place) if isinstance(place, Path) else []
+    before = journal.whole(place / journal.NAME) if isinstance(place, Path) else 0
     used = False
     try:
         with open_study(place, _key(job, given, setting, data), resume=job.resume) as study:
@@ -109,6 +111,8 @@ def open_memory(
                 yield Memory(study)
             finally:
                 used = study.resumed or bool(study.records())
+                if not used and before and isinstance(place, Path):
+                    os.truncate(place / journal.NAME, before)
     except KeyboardInterrupt:
         if used:
             reporter.say(f"{_place_text(place)} keeps the trials; --resume goes on from there")

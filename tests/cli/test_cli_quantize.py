@@ -18,7 +18,7 @@ def test_json_has_the_documented_keys(artifact):
     }  # fmt: skip
     assert set(report["accuracy"]) == {
         "fp32", "int8", "change_relative", "metric", "higher_is_better", "samples", "verdict",
-        "lost", "gained",
+        "lost", "gained", "proof",
     }  # fmt: skip
     assert set(report["throughput"]) >= {
         "fp32", "int8", "ratio", "ratio_ci95", "instances", "cores_per_instance", "batch_size",

@@ -197,3 +197,15 @@ def test_a_plan_without_a_score_is_kept_as_what_it_is(backend, data, tmp_path):
     again = run(given, tmp_path / "out", evaluate=score, metric=None, ranges="minmax", resume=True)
     assert len(asked) == 1
     assert again.to_json()["accuracy"] == first.to_json()["accuracy"]
+
+
+def test_a_run_that_begins_no_trial_leaves_the_study_as_it_was(backend, data, tmp_path):
+    def broken(predict):
+        raise UsageError("it cannot be judged")
+
+    run(data, tmp_path / "out")
+    journal = tmp_path / "out" / "study" / "study.journal"
+    before = journal.read_bytes()
+    with pytest.raises(UsageError, match="cannot be judged"):
+        run({"calibration": data["calibration"]}, tmp_path / "out", evaluate=broken, metric=None)
+    assert journal.read_bytes() == before

@@ -59,6 +59,11 @@ def _lock(descriptor: int, path: Path) -> None:
             raise
 
 
+def whole(path: Path) -> int:
+    """Return how many bytes of a journal are whole lines, 0 where there is none."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.is_file() else 0
+
+
 def repair(path: Path) -> int:
     """Cut what a killed writer left at the end of a journal, keeping every whole line.
 
