@@ -109,6 +109,19 @@ def padded(value=None, axis=2, behind="Conv"):
     return b.ending(x, image=["batch", 3, 8, 8])
 
 
+def padded_column(columns=1, activation=None, width=8, pad=3):
+    """Return a Pad by zeros along an axis, behind columns of a convolution in INT8."""
+    b = Builder()
+    x = b.conv("image", "first", 3, 8)
+    x = b.node(activation, [x], "act") if activation else x
+    bounds = [b.weight(n, np.array([v])) for n, v in (("from", 0), ("to", columns), ("axis", 3))]
+    x = b.node("Slice", [x, *bounds], "columns")
+    pads = np.zeros(8, np.int64)
+    pads[4 + pad] = 1
+    x = b.node("Pad", [x, b.weight("pads", pads)], "op")
+    return b.ending(x, image=["batch", 3, 8, width])
+
+
 WRONGLY_COMPUTED = {
     "padding that counts": (pooled, images),
     "padding that counts, rounded up": (lambda: pooled(1), images),
@@ -120,6 +133,8 @@ WRONGLY_COMPUTED = {
     "padding by a number": (lambda: padded(0.5), images),
     "padding channels by a number": (lambda: padded(0.5, 1), images),
     "padding a product of one column": (lambda: padded(axis=3, behind="MatMul"), images),
+    "padding one column by zeros": (padded_column, images),
+    "padding one of a free number of columns": (lambda: padded_column(width="free"), images),
     "global maximum": (lambda: extreme("GlobalMaxPool", 8), images),
     "maximum over space": (lambda: extreme("ReduceMax", 8, axes=[2, 3]), images),
     "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
@@ -160,6 +175,22 @@ def test_only_the_mended_model_compiles_that_pads_by_a_negative_number(monkeypat
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
     with pytest.raises(ModelError, match="PadTransformation"):
         run_unmended(unmended(case), case.batch, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: padded_column(2),
+        lambda: padded_column(pad=2),
+        lambda: padded_column(activation="Relu"),
+    ],
+    ids=["two columns", "rows", "without a zero point"],
+)
+def test_zeros_are_padded_as_integers_where_that_is_right(write):
+    case = int8_case(write(), images(), "op")
+
+    assert not any(node.name == "op.kept" for node in case.nodes)
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
 
 
 @pytest.mark.parametrize(
