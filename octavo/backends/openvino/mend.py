@@ -10,7 +10,9 @@ from octavo.backends.onnxruntime.kinds import TIED
 from octavo.backends.onnxruntime.qdq import Writer
 from octavo.backends.openvino.biases import has_level_bias, stored, vary_biases
 from octavo.backends.openvino.columns import joins_columns, keep_products_apart
+from octavo.backends.openvino.masks import chooses_constant, compute_masks
 from octavo.backends.openvino.nothing import ALMOST_NOTHING, is_read_twice, read_twice
+from octavo.backends.openvino.outputs import keep_outputs_apart, repeats_output
 from octavo.backends.openvino.twice import own_weights, shares_weight
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
@@ -26,10 +28,13 @@ def mended(model: ir.Model) -> ir.Model:
         return model
     changed = model.clone()
     writer = Writer(changed.graph)
+    if quantized:
+        keep_outputs_apart(writer)  # first, while nodes are in the order in which they run
     own_weights(writer)
     if pads:
         pad_before_averaging(writer)
     if quantized:
+        compute_masks(writer)
         step_before(writer)
         vary_biases(writer)
         keep_products_apart(writer)
@@ -234,6 +239,6 @@ WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
 
 QUANTIZED = (
     steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again, pools_columns,
-    joins_columns,
+    joins_columns, chooses_constant, repeats_output,
 )  # fmt: skip
 """What is wrong only in quantized models."""
