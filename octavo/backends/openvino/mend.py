@@ -136,9 +136,10 @@ def keep_apart(writer: Writer) -> None:
     OpenVINO 2026.4 moves a dequantization behind a Pad and leaves the number that is padded with as
     it was, and the zero point where one value becomes several. It moves a quantizer before a
     Concat, and crashes where another one is right behind. It moves what dequantizes the columns of
-    a product behind a pool, which has fewer, and does not compile.
+    a product behind a pool, which has fewer, and does not compile. It moves factors of channels
+    behind a mean or a sum of three axes, and takes them for factors of samples there.
     """
-    apart = (pads_wrongly, quantizes_again, pools_columns)
+    apart = (pads_wrongly, quantizes_again, pools_columns, adds_scaled)
     for node in [node for node in writer.graph if any(is_wrong(node) for is_wrong in apart)]:
         least = writer.constant("least", LEAST)
         kept = writer.node("Max", [node.inputs[0], least], f"{node.name}.kept", FLOAT)
@@ -201,6 +202,16 @@ def pools_columns(node: ir.Node) -> bool:
     return False
 
 
+def adds_scaled(node: ir.Node) -> bool:
+    """Return whether a node adds up floats of three axes, of which channels may have factors.
+
+    What is dequantized right before has one factor for all.
+    """
+    if node.op_type not in SUMS or node.domain or node.outputs[0].dtype != FLOAT or _is_kept(node):
+        return False
+    return len(sizes(node.inputs[0]) or range(3)) == 3 and not _is_dequantized(node.inputs[0])
+
+
 def quantizes_again(node: ir.Node) -> bool:
     """Return whether a node quantizes what a Concat joined and another one has quantized already.
 
@@ -232,6 +243,7 @@ def _is_kept(node: ir.Node) -> bool:
     return maker is not None and maker.op_type == "Max" and scalar(maker.inputs[1]) == LEAST
 
 
+SUMS = frozenset({"ReduceMean", "ReduceSum", "GlobalAveragePool"})
 PASSING = frozenset({"QuantizeLinear", "DequantizeLinear", "Identity"})
 MOVES = TIED - {"MaxPool"}
 WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
@@ -239,6 +251,6 @@ WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
 
 QUANTIZED = (
     steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again, pools_columns,
-    joins_columns, chooses_constant, repeats_output,
+    adds_scaled, joins_columns, chooses_constant, repeats_output,
 )  # fmt: skip
 """What is wrong only in quantized models."""

@@ -122,6 +122,17 @@ def padded_column(columns=1, activation=None, width=8, pad=3):
     return b.ending(x, image=["batch", 3, 8, width])
 
 
+def averaged(op, axes=(2,), width=4):
+    """Return a mean or a sum of channels that are scaled in float, beside a quantized product."""
+    b = Builder()
+    channels = b.reshape("rows", "channels", 0, 16 // width, width)
+    scaled = b.node("Mul", [channels, b.random("factors", 16 // width, 1)], "scaled")
+    given = [scaled, b.weight("axes", np.array(axes))] if op == "ReduceSum" else [scaled]
+    over = {"axes": list(axes)} if op == "ReduceMean" else {}
+    x = b.node("Tanh", [b.node(op, given, "op", **over)], "act")
+    return b.ending(x, b.gemm("rows", "product", 16, 5), rows=["batch", 16])
+
+
 WRONGLY_COMPUTED = {
     "padding that counts": (pooled, images),
     "padding that counts, rounded up": (lambda: pooled(1), images),
@@ -135,6 +146,10 @@ WRONGLY_COMPUTED = {
     "padding a product of one column": (lambda: padded(axis=3, behind="MatMul"), images),
     "padding one column by zeros": (padded_column, images),
     "padding one of a free number of columns": (lambda: padded_column(width="free"), images),
+    "a mean of scaled channels": (lambda: averaged("ReduceMean"), rows),
+    "a sum of scaled channels": (lambda: averaged("ReduceSum"), rows),
+    "a global average of scaled channels": (lambda: averaged("GlobalAveragePool"), rows),
+    "a mean of samples": (lambda: averaged("ReduceMean", axes=(0,)), rows),
     "global maximum": (lambda: extreme("GlobalMaxPool", 8), images),
     "maximum over space": (lambda: extreme("ReduceMax", 8, axes=[2, 3]), images),
     "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
@@ -157,7 +172,7 @@ def farthest(expected, found):
 @pytest.mark.parametrize("name", WRONGLY_COMPUTED)
 def test_only_the_mended_int8_model_is_right(name, monkeypatch):
     write, batch = WRONGLY_COMPUTED[name]
-    case = int8_case(write(), batch(), "op")
+    case = int8_case(write(), batch(), "op", "scaled")
 
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
     distance = farthest(
@@ -216,7 +231,7 @@ def test_only_the_mended_model_compiles_that_pools_the_columns_of_a_product(
 def test_a_mend_keeps_what_a_model_computes(name):
     """ONNX Runtime runs both forms of the INT8 model as they are written."""
     write, batch = WRONGLY_COMPUTED[name]
-    case = int8_case(write(), batch(), "op")
+    case = int8_case(write(), batch(), "op", "scaled")
     before = replace(unmended(case), optimize=False)
     after = wrap(mended(native(before).original), before)
 
@@ -347,7 +362,7 @@ def test_a_model_without_anything_to_mend_stays_the_same_object():
 
 def test_mending_twice_is_mending_once():
     for write, batch in WRONGLY_COMPUTED.values():
-        once = native(int8_case(write(), batch(), "op").built).original
+        once = native(int8_case(write(), batch(), "op", "scaled").built).original
 
         assert mended(once) is once
 
