@@ -74,12 +74,12 @@ class Assignment:
     def _add_named(self) -> None:
         """Give a kernel to the groups whose operators its layers are named after.
 
-        Where there is none, the name of what a group makes will do.
+        Where there is none, the name of what a group makes will do, if no operator is called so.
         """
         self.groups = {name: self.names(name, self.owners.by_operator) for name in self.kernels}
         homed = self._homed()
         for name in self.kernels:
-            made = self.names(name, self.owners.by_output)
+            made = self.names(name, self.owners.by_output_alone)
             self.groups[name] += tuple(group for group in made if group not in homed)
 
     def _add_lost_products(self) -> None:
@@ -115,11 +115,29 @@ class Assignment:
         for name, kernel in reversed(self.kernels.items()):
             if self.groups[name] or kernel.kind in GLUE or self._prepares_constants(kernel):
                 continue
-            first = {self.groups[reader][:1] for reader in readers.get(name, ())}
+            first = self._first_groups(name, readers)
             if len(first) != 1 or not (found := first.pop()):
                 continue
             lost = self._lost_product(found[0], homed) if kernel.kind in MATRIX_KERNELS else None
             self.groups[name] = found if lost is None else (lost,)
+
+    def _first_groups(
+        self, kernel: str, readers: Mapping[str, Sequence[str]]
+    ) -> set[tuple[str, ...]]:
+        """Return the first group, if any, of each kernel that reads one.
+
+        Behind a product they are those of what is nearest and has a name: OpenVINO moves arithmetic
+        before a Reshape, which keeps the name of both.
+        """
+        passed = GLUE - STORED if self.kernels[kernel].kind in MATRIX_KERNELS else frozenset()
+        pending, found = list(readers.get(kernel, ())), set()
+        while pending:
+            reader = pending.pop()
+            if self.groups[reader] or self.kernels[reader].kind not in passed:
+                found.add(self.groups[reader][:1])
+            else:
+                pending += readers.get(reader, ())
+        return found
 
     def _prepares_constants(self, kernel: Kernel) -> bool:
         return all(self.kernels[edge.kernel].kind in STORED for edge in kernel.inputs)

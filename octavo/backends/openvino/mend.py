@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from octavo.backends.onnxruntime.edits import FLOAT, scalar, sizes
+from octavo.backends.onnxruntime.edits import FLOAT, integers, scalar, sizes
 from octavo.backends.onnxruntime.kinds import TIED
 from octavo.backends.onnxruntime.qdq import Writer
 from octavo.backends.openvino.biases import has_level_bias, stored, vary_biases
 from octavo.backends.openvino.columns import joins_columns, keep_products_apart
+from octavo.backends.openvino.masks import chooses_constant, compute_masks
 from octavo.backends.openvino.nothing import ALMOST_NOTHING, is_read_twice, read_twice
+from octavo.backends.openvino.outputs import keep_outputs_apart, repeats_output
 from octavo.backends.openvino.twice import own_weights, shares_weight
 
 PAD_TAKES_INPUTS = 11  # the first opset in which the amounts of Pad are an input
@@ -26,10 +28,13 @@ def mended(model: ir.Model) -> ir.Model:
         return model
     changed = model.clone()
     writer = Writer(changed.graph)
+    if quantized:
+        keep_outputs_apart(writer)  # first, while nodes are in the order in which they run
     own_weights(writer)
     if pads:
         pad_before_averaging(writer)
     if quantized:
+        compute_masks(writer)
         step_before(writer)
         vary_biases(writer)
         keep_products_apart(writer)
@@ -129,11 +134,12 @@ def keep_apart(writer: Writer) -> None:
     """Keep what is around a value from being moved across it, by a maximum of it and the least.
 
     OpenVINO 2026.4 moves a dequantization behind a Pad and leaves the number that is padded with as
-    it was. It moves a quantizer before a Concat, and crashes where another one is right behind. It
-    moves what dequantizes the columns of a product behind a pool, which has fewer, and does not
-    compile.
+    it was, and the zero point where one value becomes several. It moves a quantizer before a
+    Concat, and crashes where another one is right behind. It moves what dequantizes the columns of
+    a product behind a pool, which has fewer, and does not compile. It moves factors of channels
+    behind a mean or a sum of three axes, and takes them for factors of samples there.
     """
-    apart = (pads_wrongly, quantizes_again, pools_columns)
+    apart = (pads_wrongly, quantizes_again, pools_columns, adds_scaled)
     for node in [node for node in writer.graph if any(is_wrong(node) for is_wrong in apart)]:
         least = writer.constant("least", LEAST)
         kept = writer.node("Max", [node.inputs[0], least], f"{node.name}.kept", FLOAT)
@@ -144,7 +150,8 @@ def keep_apart(writer: Writer) -> None:
 def pads_wrongly(node: ir.Node) -> bool:
     """Return whether a node pads floats by a number that OpenVINO would dequantize.
 
-    What is dequantized right before is padded rightly with zeros, and with integers.
+    What is dequantized right before is padded rightly with integers, and with zeros except along an
+    axis of one value: there the zero point, which the padding should not have, is not padded.
     """
     if node.op_type != "Pad" or node.domain or node.outputs[0].dtype != FLOAT or _is_kept(node):
         return False
@@ -154,7 +161,30 @@ def pads_wrongly(node: ir.Node) -> bool:
     padded = 0.0 if value is None else scalar(value)
     if padded == float(ALMOST_NOTHING):  # of `pad_before_averaging`
         return False
-    return padded != 0 or not _is_dequantized(node.inputs[0])
+    if padded != 0 or not _is_dequantized(node.inputs[0]):
+        return True
+    return _has_zero_point(node.inputs[0]) and _may_widen_one(node)
+
+
+def _has_zero_point(value: ir.Value | None) -> bool:
+    """Return whether the zero point of what is dequantized is none, or may be none, of zeros."""
+    maker = value.producer() if value is not None else None
+    if maker is None or len(maker.inputs) < 3 or (zero := maker.inputs[2]) is None:
+        return False
+    return zero.const_value is None or bool(np.any(zero.const_value.numpy()))
+
+
+def _may_widen_one(node: ir.Node) -> bool:
+    """Return whether a Pad makes several values of one, along any axis, or may do so."""
+    amounts, before = integers(node.inputs[1]), sizes(node.inputs[0])
+    if amounts is None or before is None:
+        return True
+    given = integers(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else None
+    axes = range(len(before)) if given is None else given
+    added = np.abs(amounts).reshape(2, -1).sum(0)
+    return any(
+        before[axis] in (1, None) for axis, amount in zip(axes, added, strict=True) if amount
+    )
 
 
 def pools_columns(node: ir.Node) -> bool:
@@ -170,6 +200,16 @@ def pools_columns(node: ir.Node) -> bool:
             return False
         value = made.inputs[0]
     return False
+
+
+def adds_scaled(node: ir.Node) -> bool:
+    """Return whether a node adds up floats of three axes, of which channels may have factors.
+
+    What is dequantized right before has one factor for all.
+    """
+    if node.op_type not in SUMS or node.domain or node.outputs[0].dtype != FLOAT or _is_kept(node):
+        return False
+    return len(sizes(node.inputs[0]) or range(3)) == 3 and not _is_dequantized(node.inputs[0])
 
 
 def quantizes_again(node: ir.Node) -> bool:
@@ -203,6 +243,7 @@ def _is_kept(node: ir.Node) -> bool:
     return maker is not None and maker.op_type == "Max" and scalar(maker.inputs[1]) == LEAST
 
 
+SUMS = frozenset({"ReduceMean", "ReduceSum", "GlobalAveragePool"})
 PASSING = frozenset({"QuantizeLinear", "DequantizeLinear", "Identity"})
 MOVES = TIED - {"MaxPool"}
 WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
@@ -210,6 +251,6 @@ WITH_COLUMNS = MOVES | {"Mul", "Div", "Neg"}
 
 QUANTIZED = (
     steps, has_level_bias, finds_extremes, pads_wrongly, quantizes_again, pools_columns,
-    joins_columns,
+    adds_scaled, joins_columns, chooses_constant, repeats_output,
 )  # fmt: skip
 """What is wrong only in quantized models."""

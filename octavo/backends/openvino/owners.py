@@ -49,6 +49,10 @@ class Owners:
                 return found
         return None
 
+    def by_output_alone(self, layer: str) -> str | None:
+        """Return what `by_output` does, None where the layer has the name of an operator too."""
+        return None if layer in self.operators else self.by_output(layer)
+
     def by_output(self, layer: str) -> str | None:
         """Return the id of the group that makes what a layer is called by.
 

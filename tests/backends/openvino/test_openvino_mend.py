@@ -109,6 +109,30 @@ def padded(value=None, axis=2, behind="Conv"):
     return b.ending(x, image=["batch", 3, 8, 8])
 
 
+def padded_column(columns=1, activation=None, width=8, pad=3):
+    """Return a Pad by zeros along an axis, behind columns of a convolution in INT8."""
+    b = Builder()
+    x = b.conv("image", "first", 3, 8)
+    x = b.node(activation, [x], "act") if activation else x
+    bounds = [b.weight(n, np.array([v])) for n, v in (("from", 0), ("to", columns), ("axis", 3))]
+    x = b.node("Slice", [x, *bounds], "columns")
+    pads = np.zeros(8, np.int64)
+    pads[4 + pad] = 1
+    x = b.node("Pad", [x, b.weight("pads", pads)], "op")
+    return b.ending(x, image=["batch", 3, 8, width])
+
+
+def averaged(op, axes=(2,), width=4):
+    """Return a mean or a sum of channels that are scaled in float, beside a quantized product."""
+    b = Builder()
+    channels = b.reshape("rows", "channels", 0, 16 // width, width)
+    scaled = b.node("Mul", [channels, b.random("factors", 16 // width, 1)], "scaled")
+    given = [scaled, b.weight("axes", np.array(axes))] if op == "ReduceSum" else [scaled]
+    over = {"axes": list(axes)} if op == "ReduceMean" else {}
+    x = b.node("Tanh", [b.node(op, given, "op", **over)], "act")
+    return b.ending(x, b.gemm("rows", "product", 16, 5), rows=["batch", 16])
+
+
 WRONGLY_COMPUTED = {
     "padding that counts": (pooled, images),
     "padding that counts, rounded up": (lambda: pooled(1), images),
@@ -120,6 +144,12 @@ WRONGLY_COMPUTED = {
     "padding by a number": (lambda: padded(0.5), images),
     "padding channels by a number": (lambda: padded(0.5, 1), images),
     "padding a product of one column": (lambda: padded(axis=3, behind="MatMul"), images),
+    "padding one column by zeros": (padded_column, images),
+    "padding one of a free number of columns": (lambda: padded_column(width="free"), images),
+    "a mean of scaled channels": (lambda: averaged("ReduceMean"), rows),
+    "a sum of scaled channels": (lambda: averaged("ReduceSum"), rows),
+    "a global average of scaled channels": (lambda: averaged("GlobalAveragePool"), rows),
+    "a mean of samples": (lambda: averaged("ReduceMean", axes=(0,)), rows),
     "global maximum": (lambda: extreme("GlobalMaxPool", 8), images),
     "maximum over space": (lambda: extreme("ReduceMax", 8, axes=[2, 3]), images),
     "minimum over space": (lambda: extreme("ReduceMin", 8, axes=[2, 3]), images),
@@ -142,7 +172,7 @@ def farthest(expected, found):
 @pytest.mark.parametrize("name", WRONGLY_COMPUTED)
 def test_only_the_mended_int8_model_is_right(name, monkeypatch):
     write, batch = WRONGLY_COMPUTED[name]
-    case = int8_case(write(), batch(), "op")
+    case = int8_case(write(), batch(), "op", "scaled")
 
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
     distance = farthest(
@@ -160,6 +190,22 @@ def test_only_the_mended_model_compiles_that_pads_by_a_negative_number(monkeypat
     assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
     with pytest.raises(ModelError, match="PadTransformation"):
         run_unmended(unmended(case), case.batch, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: padded_column(2),
+        lambda: padded_column(pad=2),
+        lambda: padded_column(activation="Relu"),
+    ],
+    ids=["two columns", "rows", "without a zero point"],
+)
+def test_zeros_are_padded_as_integers_where_that_is_right(write):
+    case = int8_case(write(), images(), "op")
+
+    assert not any(node.name == "op.kept" for node in case.nodes)
+    assert farthest(case.reference_outputs, case.int8_outputs) < RIGHT
 
 
 @pytest.mark.parametrize(
@@ -185,7 +231,7 @@ def test_only_the_mended_model_compiles_that_pools_the_columns_of_a_product(
 def test_a_mend_keeps_what_a_model_computes(name):
     """ONNX Runtime runs both forms of the INT8 model as they are written."""
     write, batch = WRONGLY_COMPUTED[name]
-    case = int8_case(write(), batch(), "op")
+    case = int8_case(write(), batch(), "op", "scaled")
     before = replace(unmended(case), optimize=False)
     after = wrap(mended(native(before).original), before)
 
@@ -316,7 +362,7 @@ def test_a_model_without_anything_to_mend_stays_the_same_object():
 
 def test_mending_twice_is_mending_once():
     for write, batch in WRONGLY_COMPUTED.values():
-        once = native(int8_case(write(), batch(), "op").built).original
+        once = native(int8_case(write(), batch(), "op", "scaled").built).original
 
         assert mended(once) is once
 

@@ -229,3 +229,21 @@ def test_a_small_average_is_in_int8_only_of_enough_channels(channels):
     assert made.audit["first"].executed == "int8"
     (output,) = made.graph.outputs
     assert relative_error(made.reference_outputs[output], made.int8_outputs[output]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"), [("Softmax", {}), ("Transpose", {"perm": [0, 2, 1]}), ("Erf", {})]
+)
+def test_a_product_with_a_vector_is_told_from_what_reshapes_it(op, attributes):
+    """OpenVINO calls the product by a number; an operator behind has the name of its result."""
+    b = Builder()
+    x = b.node("Relu", ["image"], "act")
+    product = b.node("MatMul", [x, b.random("w", 8)], "product")
+    y = b.node(op, [product], "op", **attributes)
+    batch, shape = images(), ["batch", 3, 8, 8]
+    found = int8_case(b.ending(x, y, image=shape), batch, "act", "op", "product.squeezed")
+
+    assert found.failures == {}
+    assert found.audit["product"].executed == "int8"
+    assert "FullyConnected" in found.audit["product"].kernels
+    assert found.audit["product.squeezed"].executed == "fp32"
