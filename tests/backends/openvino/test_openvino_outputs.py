@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks import Builder
-from onnx_case import constants, images
+from onnx_case import TARGET, constants, images
 from openvino_case import executed_unmended, int8_case, relative_error
 
 from octavo.backends.onnxruntime.load import native
@@ -35,6 +35,8 @@ def test_only_the_mended_product_executes_in_int8_that_reads_an_output_made_twic
     assert case.audit["last"].executed == "int8"
     for name, expected in case.reference_outputs.items():
         assert relative_error(expected, case.int8_outputs[name]) < RIGHT
+    if TARGET.cpu.has_vnni:
+        return  # what kernels do without the mend was only seen on processors without VNNI
     broken = executed_unmended(case, monkeypatch)
     assert broken.compute(case.graph.group_by_id["last"]) == "fp32"
 
