@@ -2,7 +2,7 @@
 
 One binary variable says which format a group takes. Borders are linear in those: a quantizer is
 paid where a reader asks for integers and the producer leaves floats, and the other way round. So
-are bytes, see `octavo.search.footprint`. The sum of sensitivities is bounded by a budget; sweeping
+are bytes, see `octavo.search.footprint`; of plans of equal bytes the fastest is taken. The sum of sensitivities is bounded by a budget; sweeping
 the budget gives a Pareto front.
 """
 
@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from octavo.arrays import FloatArray
 from octavo.errors import OctavoError
 from octavo.graph import Group
+from octavo.job import Objective
 from octavo.plan import FP32, Format, Plan, Recipe
 from octavo.search.footprint import Footprint
 from octavo.search.price.features import (
@@ -32,11 +32,7 @@ from octavo.search.program import GAP, Program, Row
 from octavo.search.space import Space
 from octavo.search.weigh import Weigher, asking, making
 
-__all__ = ["GAP", "Objective", "Solution", "Solver"]
-
-Objective: TypeAlias = Literal["speed", "size", "memory"]
-"""What is made as small as it can be: the time, the weights on disk, or the weights and the values
-alive at once. Of plans of equal bytes the fastest is taken."""
+__all__ = ["GAP", "Solution", "Solver"]
 
 
 SLACK = 1e-6

@@ -185,33 +185,32 @@ class Judge:
         act: Callable[[Session, Advance], _Found],
     ) -> _Found | Evaluation:
         """Return what `act` does with an open model, or an evaluation of NaN where it cannot."""
-        counted = 0
 
         def count(done: int) -> None:
-            nonlocal counted
-            counted += done
             self.spent.forwards += done
             advance(done)
 
         try:
             with self.reporter.track(title, samples) as advance:
-                return act(self.setting.open(model), count)
+                session = self.setting.open(model)
+                self.spent.whole += self.samples is None  # a function of the user's is called
+                return act(session, count)
         except NonFiniteError as error:
             self.reporter.warn(f"{title}: {error}")
             return replace(self.fp32, value=math.nan, scores=None, outputs={})
         except UnequalSizesError as error:
             self.reporter.warn(f"{title}: {error}")
             return replace(self.fp32, value=math.nan, scores=None, unscored=True, outputs={})
-        finally:
-            self.spent.whole += not counted
 
     def measured(self, trial: Trial, known: Mapping[str, Any] | None = None) -> Trial:
-        """Return a trial with its speed and size, measured now or by an earlier run.
+        """Return a trial with its speed and size, measured before, now, or by an earlier run.
 
         Args:
             trial: was built and judged.
             known: what an earlier run recorded of it, see `Trial.record`.
         """
+        if trial.throughput is not None:
+            return trial
         if known and known["throughput"]:
             return trial.measured(Throughput.from_json(known["throughput"]), known["disk"])
         throughput = self.measure(trial)

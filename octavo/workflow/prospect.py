@@ -15,7 +15,7 @@ from octavo.correct import Corrected
 from octavo.data.base import Dataset
 from octavo.errors import DataError
 from octavo.graph import Graph
-from octavo.job import QuantizeJob
+from octavo.job import Objective, QuantizeJob
 from octavo.measure import Statistics
 from octavo.model import Model
 from octavo.plan import FP32, Plan, Recipe
@@ -30,7 +30,7 @@ from octavo.search.price.fit import known_prices
 from octavo.search.price.pricing import price
 from octavo.search.probe import Probe
 from octavo.search.sensitivity import Sensitivity, measure_sensitivity
-from octavo.search.solve import Objective, Solver
+from octavo.search.solve import Solver
 from octavo.search.space import Space, make_space
 from octavo.search.study.records import plan_key
 from octavo.workflow.batches import full_batches

@@ -81,7 +81,11 @@ def search_by(name: str, prospect: Prospect, attempts: Attempts, base: Candidate
     costs = {plan_key(step.plan): step.cost for step in found.steps}
     within = [key for key, trial in jury.trials.items() if trial.accuracy.reached]
     for key in sorted(within, key=lambda key: costs[key])[:MEASURED]:
-        jury.trials[key] = attempts.finish(attempts.rebuild(jury.trials[key]))
+        try:
+            jury.trials[key] = attempts.finish(attempts.rebuild(jury.trials[key]))
+        except OctavoError as error:
+            judge_by.reporter.warn(f"{jury.trials[key].candidate.name}: {error}")
+            continue
         if jury.trials[key].good:
             break
     return conclude(list(jury.trials.values()), judge_by, jury.refused, attempts.rebuild)

@@ -463,3 +463,24 @@ def test_faster_means_beyond_the_noise_and_against_every_baseline():
 def test_a_model_that_carries_quantization_is_not_called_fp32(setting, tmp_path, quantized, label):
     given = replace(setting, graph=replace(setting.graph, quantized=quantized))
     assert measure.save_baselines(given, tmp_path, False)["default"].label == label
+
+
+def test_a_plan_that_its_proof_refutes_is_measured_once_and_reported(tried, monkeypatch):
+    def refuted(self, trial):
+        lost = replace(trial.accuracy, int8=0.9, reached=False, verdict="exceeded")
+        return replace(trial, accuracy=lost)
+
+    measured = Scripted.measure
+
+    def once(self, trial):
+        self._folder(trial).mkdir()  # as a model is saved
+        return measured(self, trial)
+
+    monkeypatch.setattr(Scripted, "conclude", refuted)
+    monkeypatch.setattr(Scripted, "measure", once)
+    outcome, calls = tried(dict.fromkeys(STATIC, 1.0) | {"dynamic": 1.0}, dict.fromkeys(
+        (*STATIC, "dynamic"), 2.0
+    ))  # fmt: skip
+    assert outcome.exit_code == ExitCode.TOLERANCE_NOT_REACHED
+    assert outcome.best.throughput.ratios == [2.0]
+    assert calls.count("measuring static minmax") == 1

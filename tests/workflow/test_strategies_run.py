@@ -1,6 +1,7 @@
 """Strategies of others, objectives and limits from `octavo.quantize`."""
 
 import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from octavo.bench import Measurement, PairResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
 from octavo.errors import ExitCode, UsageError
+from octavo.job import Strategy
 from octavo.search.strategies import STRATEGIES
 from octavo.testing.networks import convnet
 from octavo.workflow import measure
@@ -46,6 +48,10 @@ def run(model=None, **options):
             model or convnet(), calibration=[calibration], evaluation=[evaluation], correct="none",
             seconds=0.2, runtime=None, **options,
         )  # fmt: skip
+
+
+def test_every_strategy_can_be_asked_for():
+    assert set(get_args(Strategy)) == {"solve", *STRATEGIES}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
