@@ -2,8 +2,8 @@
 
 One binary variable says which format a group takes. Borders are linear in those: a quantizer is
 paid where a reader asks for integers and the producer leaves floats, and the other way round. So
-are bytes, see `octavo.search.footprint`; of plans of equal bytes the fastest is taken. The sum of sensitivities is bounded by a budget; sweeping
-the budget gives a Pareto front.
+are bytes, see `octavo.search.footprint`; of plans of equal bytes the fastest is taken. The sum of
+sensitivities is bounded by a budget; sweeping the budget gives a Pareto front.
 """
 
 from __future__ import annotations
