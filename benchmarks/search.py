@@ -12,6 +12,9 @@ What was found is measured at batch 1 on one thread in turns with the float mode
 and with what `solve` found for the same network if that is among the results of this run. NNCF's
 models run in OpenVINO, where `--runtime openvino` runs Octavo's too. The networks are in
 `benchmarks/models`.
+
+`--work DIR` keeps models: NNCF's are taken from there in the next run, and with `--keep STRATEGY ...`
+those of strategies.
 """
 
 from __future__ import annotations
@@ -59,12 +62,14 @@ class Options:
         environments: where NNCF is installed.
         limits: further options of Octavo's strategies beside `solve`, which may not end by
             themselves: `max_evaluations`, `timeout`.
+        keep: strategies whose results of an earlier run are measured again and not searched for.
     """
 
     runtime: str
     seconds: float
     environments: Path
     limits: Mapping[str, Any]
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,9 @@ class Found:
 def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
     """Search by a strategy of Octavo."""
     folder = subject.folder / options.runtime / strategy
+    kept_row = folder.with_suffix(".json")
+    if strategy in options.keep and kept_row.is_file():
+        return _found(json.loads(kept_row.read_text()), folder)
     shutil.rmtree(folder, ignore_errors=True)  # with the study of an earlier run
     asked = {} if strategy == "solve" else {"strategy": strategy, **options.limits}
     with no_prices():
@@ -113,8 +121,13 @@ def search_octavo(subject: Subject, strategy: str, options: Options) -> Found:
         "groups": found["groups"],
         "trials": [plain_trial(trial) for trial in found["trials"]],
     }
-    model = ModelRef(options.runtime, folder / "model", strategy) if kept else None
-    return Found(row, model)
+    kept_row.write_text(json.dumps(row))
+    return _found(row, folder)
+
+
+def _found(row: dict[str, Any], folder: Path) -> Found:
+    saved = row["saved"] == "int8"
+    return Found(row, ModelRef(row["runtime"], folder / "model", row["tool"]) if saved else None)
 
 
 def octavo_metric(name: str) -> str:
@@ -287,6 +300,10 @@ def main() -> None:
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), default="onnxruntime")
     parser.add_argument("--seconds", type=float, default=10.0, help="for measuring a pair")
     parser.add_argument("--max-evaluations", type=int, help="of strategies other than solve")
+    parser.add_argument(
+        "--keep", nargs="*", choices=STRATEGIES, default=[],
+        help="measure what an earlier run in --work found, and do not search",
+    )  # fmt: skip
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
     parser.add_argument("--work", type=Path, help="keeps models, and NNCF's for the next run")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -294,7 +311,7 @@ def main() -> None:
     if unknown := sorted(set(given.networks) - set(NETWORKS)):
         parser.error(f"no network {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     limits = {"max_evaluations": given.max_evaluations} if given.max_evaluations else {}
-    options = Options(given.runtime, given.seconds, given.environments, limits)
+    options = Options(given.runtime, given.seconds, given.environments, limits, given.keep)
     with tempfile.TemporaryDirectory() as temporary:
         for name in given.networks or NETWORKS:
             store(run(name, given.tools, given.work or Path(temporary), options), given.output)

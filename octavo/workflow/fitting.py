@@ -14,7 +14,6 @@ from octavo.search.candidates import Candidate
 from octavo.workflow.prospect import Prospect
 from octavo.workflow.recipes import decibels
 from octavo.workflow.reporter import Reporter
-from octavo.workflow.trial import Trial
 
 CLOSE = 1.1
 """How much more error than allowed is close enough."""
@@ -37,6 +36,19 @@ SOLVED = 16
 """How many budgets are solved for, at most: many give a plan that is known."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """A plan to solve from.
+
+    Attributes:
+        candidate: gives the recipe.
+        error: its label-free error, which tells how far off predictions are.
+    """
+
+    candidate: Candidate
+    error: float
+
+
 class Fitting:
     """Finds plans by their measured error; each is measured and reported once."""
 
@@ -51,11 +63,11 @@ class Fitting:
         self._reporter = reporter
         self._known: list[tuple[Candidate, float]] = []
 
-    def fit(self, base: Trial, allowed: float) -> Candidate:
+    def fit(self, base: Form, allowed: float) -> Candidate:
         """Return the plan with the most gain whose error is allowed, else that with least error.
 
         Args:
-            base: a trial; its recipe is taken, and its error tells how far off predictions are.
+            base: what to solve from.
             allowed: the error.
 
         Raises:
@@ -63,7 +75,7 @@ class Fitting:
         """
         prospect, candidate = self._prospect, base.candidate
         ceiling = prospect.gain(prospect.solve(candidate, None).plan)
-        off = _over(prospect.trial_error(base), prospect.predicted_error(candidate.plan))
+        off = _over(base.error, prospect.predicted_error(candidate.plan))
         search = _Bisection(allowed, ceiling, allowed / off)
         most = len(self._known) + (CORRECTED if candidate.plan.recipe.corrections else MEASURED)
         for _ in range(SOLVED):

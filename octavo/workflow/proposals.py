@@ -18,9 +18,9 @@ from octavo.job import QuantizeJob
 from octavo.plan import Plan
 from octavo.search.candidates import Candidate
 from octavo.search.surrogate import Seen, allowed_error, predicted_loss
-from octavo.workflow.fitting import Fitting
+from octavo.workflow.fitting import Fitting, Form
 from octavo.workflow.prospect import Prospect
-from octavo.workflow.recipes import best_ranges, corrected_forms, decibels
+from octavo.workflow.recipes import CLEARLY, best_ranges, corrected_forms, decibels
 from octavo.workflow.reporter import Reporter
 from octavo.workflow.trial import Trial
 
@@ -85,7 +85,8 @@ class Solving:
         self._job = job
         self._reporter = reporter
         self._fitting = Fitting(prospect, reporter)
-        self._solved = 0
+        self._forms: list[Form] = []
+        self._solutions: list[Plan] = []
         self._ranked = False
         self._ended = False
         self._priced = False
@@ -104,10 +105,10 @@ class Solving:
             # one that held was not faster, and other ranges run the same kernels
             if not trials or (not held and self._promises(candidate, trials)):
                 return candidate
-        if trials and not self._ended and self._solved < SOLVED:
+        if trials and not self._ended and len(self._solutions) < SOLVED:
             solved = self._solve(trials)
             if solved is not None:
-                self._solved += 1
+                self._solutions.append(solved.plan)
                 return solved
             self._ended = True
         return self._dynamic(trials)
@@ -163,6 +164,7 @@ class Solving:
         except OctavoError as error_:
             self._reporter.warn(f"{candidate.name}: {error_}")
             return False
+        self._forms.append(Form(candidate, error))
         loss = predicted_loss(seen, error)
         further = any(one.approach == "static" for one in self._plans)
         if loss is None or loss < (HELD if further else HOPELESS):
@@ -182,9 +184,10 @@ class Solving:
     def _solve(self, trials: Sequence[Trial]) -> Candidate | None:
         """Return the best plan that should be accurate, None where none is better than float.
 
-        Where it is one that held and was not faster, or gains no more, more error is allowed.
+        Where that is one that held and was not faster, or gains no more, or where none has held,
+        more error is allowed: a plan that loses too much is found out by few samples.
         """
-        base = min(trials, key=self._prospect.trial_error)
+        base = self._base(trials)
         seen = self._seen(trials)
         allowed = self._allowed(seen)
         solved: Candidate | None = None
@@ -192,7 +195,7 @@ class Solving:
             while allowed is not None:
                 solved = self._solved_within(base, allowed)
                 if self._pays(solved.plan, trials):
-                    number = f" {self._solved + 1}" if self._solved else ""
+                    number = f" {len(self._solutions) + 1}" if self._solutions else ""
                     return replace(solved, name=solved.name + number)
                 allowed = self._more(seen, allowed)
         except OctavoError as error:
@@ -202,7 +205,23 @@ class Solving:
             self._tell(solved.plan)
         return None
 
-    def _solved_within(self, base: Trial, allowed: float) -> Candidate:
+    def _base(self, trials: Sequence[Trial]) -> Form:
+        """Return what to solve from: the recipe by which all of the model has least error.
+
+        That may be one that was not evaluated, as all of the model would lose too much with it.
+        """
+        tried = [Form(one.candidate, self._prospect.trial_error(one)) for one in trials]
+        whole = [one for one in tried if one.candidate.plan not in self._solutions]
+        best = min(whole or tried, key=_error)
+        other = min(self._forms, key=_error, default=best)
+        if other.error < CLEARLY * best.error:
+            best = other
+        recipe = best.candidate.plan.recipe
+        return min(
+            (best, *(one for one in tried if one.candidate.plan.recipe == recipe)), key=_error
+        )
+
+    def _solved_within(self, base: Form, allowed: float) -> Candidate:
         if math.isinf(allowed):
             return self._prospect.solve(base.candidate, None)
         return self._fitting.fit(base, allowed)
@@ -225,13 +244,14 @@ class Solving:
 
     @staticmethod
     def _more(seen: Sequence[Seen], allowed: float) -> float | None:
-        """Return a larger error than one whose best plan is known to hold, None where none is."""
+        """Return more error than that whose best plan does not pay, None where it is hopeless."""
         beyond = min((one.error for one in seen if one.loss > 1), default=math.inf)
-        if math.isinf(beyond) or all(one.loss > 1 for one in seen):
+        if math.isinf(beyond):
             return None
         more = min(2 * allowed, math.sqrt(allowed * beyond))
         loss = predicted_loss(seen, more)
-        return more if more >= allowed * MORE and (loss is None or loss < GAMBLE) else None
+        most = GAMBLE if any(one.loss <= 1 for one in seen) else HOPELESS
+        return more if more >= allowed * MORE and (loss is None or loss < most) else None
 
     def _pays(self, plan: Plan, trials: Sequence[Trial]) -> bool:
         """Return whether a new plan should gain, and more than those that were not faster."""
@@ -251,11 +271,15 @@ class Solving:
 
     def _dynamic(self, trials: Sequence[Trial]) -> Candidate | None:
         """Return a whole plan of another kind that may pay, where nothing was solved for."""
-        while self._plans and not self._solved:
+        while self._plans and not self._solutions:
             candidate = self._plans.pop(0)
             if not trials or self._promises(candidate, trials):
                 return candidate
         return None
+
+
+def _error(form: Form) -> float:
+    return form.error
 
 
 def _between(one: float, other: float) -> float:

@@ -6,8 +6,9 @@ from octavo.errors import ModelError
 from octavo.job import QuantizeJob
 from octavo.plan import CORRECTIONS, Plan
 from octavo.search.candidates import candidates
+from octavo.search.surrogate import predicted_loss
 from octavo.workflow.fitting import CLOSE, NEAR
-from octavo.workflow.proposals import InOrder, Solving
+from octavo.workflow.proposals import HOPELESS, InOrder, Solving
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import Accuracy
 
@@ -262,6 +263,31 @@ def test_no_plan_is_solved_for_measured_or_told_twice(plain, job, reporter):
     assert len({one.candidate.name for one in trials}) == 4  # folders are named by them
 
 
+def test_where_none_held_and_what_should_hold_does_not_pay_more_error_is_allowed(
+    plain, job, reporter
+):
+    foresight = Foresight({"minmax": 0.26}, gains=1.05)  # what pays has 5 groups
+    solving = Solving(plain, foresight, job, reporter)
+    first = trial(solving.next([]), 16.0)
+    allowed = solving._allowed(solving._seen([first]))
+    solved = solving.next([first])
+    assert len(solved.plan.formats) >= 5
+    assert foresight.error(solved) > allowed * CLOSE
+    seen = solving._seen([first])
+    assert predicted_loss(seen, foresight.error(solved)) < HOPELESS
+
+
+def test_plans_are_solved_with_the_corrections_that_were_not_enough_for_all(plans, job, reporter):
+    foresight = Foresight({"minmax": 0.25, SCALED: 0.25, CORRECTIONS: 0.1}, factor=0.3)
+    solving = Solving(plans, foresight, job, reporter)
+    first = trial(solving.next([]), 30.0)
+    solved = solving.next([first])
+    told = [line for line in reporter.said if line.endswith("not evaluated")]
+    assert [line.split(" has ")[0] for line in told][-1] == "static minmax corrected"
+    assert solved.name.startswith("solved ")
+    assert solved.plan.recipe.corrections == CORRECTIONS
+
+
 def test_after_a_solved_plan_that_lost_too_much_less_is_allowed(plain, job, reporter):
     foresight = Foresight({"minmax": 0.26})
     trials = run(Solving(plain, foresight, job, reporter), losing(18.0))
@@ -320,7 +346,7 @@ def test_only_what_is_certain_not_to_pay_ends_the_search(plain, job, reporter, u
 
 
 def test_what_should_be_accurate_and_is_not_predicted_faster_is_not_built(plain, job, reporter):
-    foresight = Foresight({"minmax": 0.26}, gains=1.03)
+    foresight = Foresight({"minmax": 0.26}, gains=1.022)
     assert len(run(Solving(plain, foresight, job, reporter), lambda one, number: 12.0)) == 1
     assert reporter.said[-1].endswith("as fast as float: not built")
 
