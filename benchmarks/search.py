@@ -13,8 +13,8 @@ and with what `solve` found for the same network if that is among the results of
 models run in OpenVINO, where `--runtime openvino` runs Octavo's too. The networks are in
 `benchmarks/models`.
 
-`--work DIR` keeps models: NNCF's are taken from there in the next run, and with `--keep STRATEGY ...`
-those of strategies.
+`--work DIR` keeps models: NNCF's are taken from there in the next run, and those of the
+strategies that `--keep` names.
 """
 
 from __future__ import annotations
