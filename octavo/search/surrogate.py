@@ -30,7 +30,7 @@ class Seen:
     loss: float
 
 
-def allowed_error(seen: Sequence[Seen]) -> float | None:
+def allowed_error(seen: Sequence[Seen], aim: float = AIM) -> float | None:
     """Return the largest error that should keep a plan well within the tolerance.
 
     The loss is taken to be a power of the error, through the plan beyond the tolerance whose loss
@@ -38,6 +38,7 @@ def allowed_error(seen: Sequence[Seen]) -> float | None:
 
     Args:
         seen: plans that were evaluated, at least one of them beyond the tolerance.
+        aim: share of the accepted loss that it should have.
 
     Returns:
         the error; None where nothing was seen to learn from.
@@ -47,8 +48,8 @@ def allowed_error(seen: Sequence[Seen]) -> float | None:
     if not beyond:
         return None
     nearest = min(beyond, key=lambda one: (one.error, one.loss))
-    wanted: float = nearest.error * (AIM / nearest.loss) ** (1 / _slope(useful))
-    held = [one.error for one in useful if one.loss <= AIM]
+    wanted: float = nearest.error * (aim / nearest.loss) ** (1 / _slope(useful))
+    held = [one.error for one in useful if one.loss <= aim]
     return max([wanted, *held])
 
 

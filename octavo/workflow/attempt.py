@@ -55,7 +55,7 @@ class Attempts:
     judge_by: Judge
 
     def attempt(self, candidate: Candidate) -> Trial:
-        """Judge a plan, measure it if it may hold, and prove it if it is better than float too.
+        """Judge a plan, and measure it if it may hold.
 
         Raises:
             OctavoError: it cannot be built, run or judged, now or before.
@@ -95,9 +95,7 @@ class Attempts:
 
     def _in_full(self, candidate: Candidate, known: Mapping[str, Any]) -> Trial:
         trial = self._judged(candidate, known)
-        if trial.accuracy.reached:
-            trial = self.judge_by.measured(trial, known)
-        return self.judge_by.conclude(trial) if trial.good else trial
+        return self.judge_by.measured(trial, known) if trial.accuracy.reached else trial
 
     def _judged(self, candidate: Candidate, known: Mapping[str, Any]) -> Trial:
         built = self.build(candidate)

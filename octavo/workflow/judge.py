@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from octavo.backends.base import Session
 from octavo.bench import ModelRef
 from octavo.correct import Corrected
@@ -17,6 +19,7 @@ from octavo.errors import NonFiniteError, UnequalSizesError
 from octavo.job import QuantizeJob
 from octavo.model import Model
 from octavo.plan import Plan
+from octavo.search.study.records import plan_key
 from octavo.workflow.correct import correct_model
 from octavo.workflow.evaluation import Evaluation, Evaluator
 from octavo.workflow.exam import Exam, Examiner
@@ -164,9 +167,13 @@ class Judge:
             act = examiner.conclude if proven else examiner.complete
             return act(exam, session, advance)
 
+        stage = f"all samples: {plan_key(trial.candidate.plan)}"
+        if (scores := self.memory.noted(stage)) is not None:
+            exam.scoring.remember(np.array(scores, np.float64))
         verb = "proving" if proven else "evaluating all of"
         left = (self.samples or 0) - len(exam.scoring.seen)
         found = self._run(trial.model, f"{verb} {trial.candidate.name}", left, look)
+        self.memory.note(stage, exam.scoring.to_json())
         accuracy = self._judged(found) if isinstance(found, Evaluation) else found
         return replace(trial, accuracy=accuracy)
 

@@ -39,6 +39,15 @@ MORE = 1.2
 HOPELESS = 3.0
 """A predicted loss of so many times the accepted one is not worth an evaluation."""
 
+ENOUGH = 1.3
+"""What a plan has to gain for nothing to be priced just to find a better one."""
+
+CLOSER = 0.8
+"""The predicted loss that a plan may have that is to be better than one that holds."""
+
+CLEARLY_FASTER = 1.05
+"""What it has to be predicted to gain over it."""
+
 GAMBLE = 1.5
 """A predicted loss below which a plan is tried that is faster than those that held."""
 
@@ -54,6 +63,10 @@ class Proposals(Protocol):
         """
         ...
 
+    def better(self, trials: Sequence[Trial]) -> Candidate | None:
+        """Return a plan that should hold and be better than those that do, None without one."""
+        ...
+
 
 class InOrder:
     """Plans in a given order."""
@@ -64,6 +77,10 @@ class InOrder:
     def next(self, trials: Sequence[Trial]) -> Candidate | None:
         """Return the next one."""
         return self._plans.pop(0) if self._plans else None
+
+    def better(self, trials: Sequence[Trial]) -> Candidate | None:
+        """Return none: nothing is known of them."""
+        return None
 
 
 class Solving:
@@ -112,6 +129,39 @@ class Solving:
                 return solved
             self._ended = True
         return self._dynamic(trials)
+
+    def better(self, trials: Sequence[Trial]) -> Candidate | None:
+        """Return a plan that should hold and gain clearly more than those that do.
+
+        Nothing is priced for it where what holds gains much already.
+        """
+        good = [trial for trial in trials if trial.good]
+        if self._ended or (not self._priced and max(one.gain for one in good) >= ENOUGH):
+            return None
+        try:
+            solved = self._better(good, trials)
+        except OctavoError as error:
+            self._reporter.warn(f"no better plan could be solved for: {error}")
+            return None
+        if solved is None:
+            return None
+        number = f" {len(self._solutions) + 1}" if self._solutions else ""
+        self._solutions.append(solved.plan)
+        return replace(solved, name=solved.name + number)
+
+    def _better(self, good: Sequence[Trial], trials: Sequence[Trial]) -> Candidate | None:
+        seen = self._seen(trials)
+        held = max(self._prospect.trial_error(one) for one in good)
+        beyond = min((one.error for one in seen if one.loss > 1), default=math.inf)
+        allowed = allowed_error(seen, CLOSER) or math.inf
+        if min(allowed, beyond) < held * MORE:
+            return None
+        base = max(good, key=lambda one: one.gain).candidate
+        solved = self._solved_within(Form(base, held), min(allowed, beyond))
+        least = CLEARLY_FASTER * max(self._prospect.gain(one.candidate.plan) for one in good)
+        tried = any(one.candidate.plan == solved.plan for one in trials)
+        gain = self._prospect.gain(solved.plan)
+        return solved if gain >= max(least, WORTH) and not tried else None
 
     def _ranking(self) -> list[Candidate]:
         """Return the static plan with the best ranges, its corrected forms, and the others."""

@@ -17,6 +17,9 @@ from octavo.workflow.trial import Trial
 
 Rebuild: TypeAlias = Callable[[Trial], Trial]
 
+AFFORDED = 2.0
+"""Evaluations after which no plan is tried any more that is only faster than one that holds."""
+
 MEASURED = 5
 """Plans beyond the tolerance that are measured at most."""
 
@@ -51,12 +54,12 @@ class Outcome:
 def search(
     plans: Sequence[Candidate] | Proposals, statistics: Statistics | None, judge_by: Judge
 ) -> Outcome:
-    """Try plans in turn and stop at the first that is within the tolerance and faster.
+    """Try plans in turn until one is within the tolerance and faster, and one that is faster still.
 
-    A plan that only has other ranges than one that was accurate and not faster is passed over: it
-    executes the same kernels. So is one of the formats that the runtime refused. A plan that fails,
-    be it in the audit or while it is judged or measured, stops neither the others nor the fall back
-    to float.
+    The fastest is proven. A plan that only has other ranges than one that was accurate and not
+    faster is passed over: it executes the same kernels. So is one of the formats that the runtime
+    refused. A plan that fails, be it in the audit or while it is judged or measured, stops neither
+    the others nor the fall back to float.
 
     Args:
         plans: in the order in which to try them, or what gives them one by one.
@@ -82,10 +85,39 @@ def search(
             continue
         trials.append(trial)
         if trial.good:
-            break
-        if trial.accuracy.reached:
-            passed.append(candidate.plan.formats)
+            trials = _settled(_improved(trials, proposals, attempts), judge_by)
+            if any(one.good for one in trials):
+                break
+        passed += [one.candidate.plan.formats for one in trials if one.accuracy.reached]
     return conclude(trials, judge_by, refused)
+
+
+def _improved(trials: list[Trial], proposals: Proposals, attempts: Attempts) -> list[Trial]:
+    """Return trials with one more where a plan should be better than those that hold."""
+    judge_by = attempts.judge_by
+    spent = judge_by.spent.evaluations(judge_by.samples)
+    if spent > AFFORDED or judge_by.why_stop() is not None:
+        return trials
+    candidate = proposals.better(trials)
+    if candidate is None:
+        return trials
+    try:
+        return [*trials, attempts.attempt(candidate)]
+    except OctavoError as error:
+        judge_by.reporter.warn(f"{candidate.name}: {error}")
+        return trials
+
+
+def _settled(trials: Sequence[Trial], judge_by: Judge) -> list[Trial]:
+    """Prove the best plan; where that refutes it, judge the next one by all samples."""
+    found = list(trials)
+    places = [place for place, trial in enumerate(found) if trial.good]
+    for place in sorted(places, key=lambda place: found[place].gain, reverse=True):
+        proves = judge_by.examiner is None or judge_by.examiner.proves
+        found[place] = (judge_by.conclude if proves else judge_by.complete)(found[place])
+        if found[place].good:
+            break
+    return found
 
 
 def _as_it_is(trial: Trial) -> Trial:
@@ -131,7 +163,8 @@ def _outcome(trials: Sequence[Trial], judge_by: Judge, rebuild: Rebuild) -> Outc
     accurate, which is not kept then.
     """
     if good := [trial for trial in trials if trial.good]:
-        return Outcome(good[0], [trial.to_json() for trial in trials], ExitCode.DONE)
+        best = max(good, key=lambda trial: trial.gain)
+        return Outcome(best, [trial.to_json() for trial in trials], ExitCode.DONE)
     accurate = [trial.candidate.plan.formats for trial in trials if trial.accuracy.reached]
     missed = [trial for trial in trials if trial.candidate.plan.formats not in accurate]
     if not missed:
