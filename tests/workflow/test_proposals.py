@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from octavo.plan import CORRECTIONS, Plan
 from octavo.search.candidates import candidates
 from octavo.search.surrogate import predicted_loss
 from octavo.workflow.fitting import CLOSE, NEAR
-from octavo.workflow.proposals import HOPELESS, InOrder, Solving
+from octavo.workflow.proposals import CLEARLY_FASTER, ENOUGH, HOPELESS, InOrder, Solving
 from octavo.workflow.trial import Trial
 from octavo.workflow.verdict import Accuracy
 
@@ -303,6 +304,50 @@ def test_after_one_that_held_and_was_not_faster_one_that_gains_more_is_tried(pla
     counts = [len(one.candidate.plan.formats) for one in trials[1:]]
     assert counts[0] < counts[1]
     assert all(counts[0] < more for more in counts[1:])
+
+
+def measured(one, ratio):
+    return replace(one, throughput=SimpleNamespace(faster=True, ratios=[ratio]))
+
+
+def test_a_better_plan_has_more_error_than_one_that_holds_and_gains_clearly_more(
+    plain, job, reporter
+):
+    foresight = Foresight({"minmax": 0.26})
+    solving = Solving(plain, foresight, job, reporter)
+    lost = trial(solving.next([]), 12.0)
+    held = measured(trial(solving.next([lost]), 0.3), 1.4)
+    better = solving.better([lost, held])
+    assert better.name == f"{held.candidate.name} 2"
+    assert set(better.plan.formats) > set(held.candidate.plan.formats)
+    seen = solving._seen([lost, held])
+    assert predicted_loss(seen, foresight.error(better)) < 1
+    assert foresight.gain(better.plan) > CLEARLY_FASTER * foresight.gain(held.candidate.plan)
+
+
+def test_no_better_plan_is_solved_for_where_one_that_holds_is_close_to_the_tolerance(
+    plain, job, reporter
+):
+    foresight = Foresight({"minmax": 0.26})
+    solving = Solving(plain, foresight, job, reporter)
+    lost = trial(solving.next([]), 12.0)
+    held = measured(trial(solving.next([lost]), 0.9), 1.4)
+    measured_before = len(foresight.measured)
+    assert solving.better([lost, held]) is None
+    assert len(foresight.measured) == measured_before
+
+
+@pytest.mark.parametrize(("ratio", "better"), [(ENOUGH + 0.1, False), (1.1, True)])
+def test_nothing_is_priced_for_a_better_plan_where_the_first_one_gains_much(
+    plain, job, reporter, ratio, better
+):
+    foresight = Foresight({"minmax": 0.001})
+    solving = Solving(plain, foresight, job, reporter)
+    held = measured(trial(solving.next([]), 0.0), ratio)
+    found = solving.better([held])
+    assert (found is not None) == better == foresight.priced
+    if found is not None:
+        assert set(found.plan.formats) == set(GROUPS)
 
 
 def test_what_gains_no_more_than_a_plan_that_held_and_was_not_faster_is_not_built(
