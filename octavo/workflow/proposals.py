@@ -67,6 +67,14 @@ class Proposals(Protocol):
         """Return a plan that should hold and be better than those that do, None without one."""
         ...
 
+    @property
+    def doubts(self) -> bool:
+        """Whether there is no other plan only because none is predicted to be faster.
+
+        Measuring the first trial may tell otherwise; then `next` is to be asked again.
+        """
+        ...
+
 
 class InOrder:
     """Plans in a given order."""
@@ -81,6 +89,11 @@ class InOrder:
     def better(self, trials: Sequence[Trial]) -> Candidate | None:
         """Return none: nothing is known of them."""
         return None
+
+    @property
+    def doubts(self) -> bool:
+        """No: nothing is predicted."""
+        return False
 
 
 class Solving:
@@ -114,7 +127,7 @@ class Solving:
         if not self._ranked:
             self._ranked = True
             self._plans = self._ranking()
-        if trials and self._is_futile(trials[0].candidate):
+        if trials and self._is_futile(trials[0]):
             return None
         held = any(trial.accuracy.reached for trial in trials)
         while self._plans and self._plans[0].approach == "static":
@@ -174,15 +187,27 @@ class Solving:
         forms = corrected_forms(static[0], corrected[0]) if plain and corrected else []
         return [*static, *forms, *others]
 
-    def _is_futile(self, base: Candidate) -> bool:
+    @property
+    def doubts(self) -> bool:
+        """Whether only predictions ended the search."""
+        return bool(self._futile) and self._job.objective == "speed"
+
+    def _is_futile(self, first: Trial) -> bool:
         """Return whether no plan is predicted to pay, even if all that is uncertain goes well."""
         if self._futile is None:
             self._futile = False
             try:
-                self._foresee(base)
+                self._foresee(first.candidate)
             except OctavoError as error:
                 self._reporter.warn(f"nothing is known of what plans gain: {error}")
                 self._ended = True
+        if self._futile and first.pays and first.gain >= WORTH:
+            self._futile = False
+            self._prospect.learn(first.candidate.plan, first.gain)
+            self._reporter.say(
+                f"{first.candidate.name} was measured to be {self._prospect.in_words(first.gain)}: "
+                "the search goes on, with INT8 taken to be as much faster than predicted"
+            )
         return self._futile
 
     def _foresee(self, base: Candidate) -> None:

@@ -275,6 +275,19 @@ class Prospect:
         self._hope = min(cost.error / cost.seconds, MOST_HOPE) if cost.seconds > 0 else 0.0
         return self._hope
 
+    def learn(self, plan: Plan, ratio: float) -> None:
+        """Take INT8 to be faster than its prices, from now on, by what a plan was measured to be.
+
+        Args:
+            plan: what was measured.
+            ratio: its speed over float.
+        """
+        graph = self.setting.graph
+        floating = self.prices.predict(graph, Plan()).seconds
+        predicted = self.prices.predict(graph, plan).seconds
+        if predicted > 0 and ratio > 0:
+            self._hope = min(max(1 - floating / ratio / predicted, self._hope), MOST_HOPE)
+
     def ratio(self, plan: Plan) -> float:
         """Return the predicted speed of a plan over float."""
         predicted = self.expected.predict(self.setting.graph, plan).seconds
@@ -298,7 +311,7 @@ class Prospect:
             return self.gain(plan)
         cost = self.prices.predict(self.setting.graph, plan)
         floating = self.prices.predict(self.setting.graph, Plan()).seconds
-        least = cost.seconds - cost.error
+        least = min(cost.seconds - cost.error, (1 - self._hope) * cost.seconds)
         return floating / least if least > 0 else math.inf
 
     def in_words(self, gain: float) -> str:

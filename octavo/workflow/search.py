@@ -71,7 +71,10 @@ def search(
     refused: str | None = None
     attempts = Attempts(statistics, judge_by)
     proposals = InOrder(plans) if isinstance(plans, Sequence) else plans
-    while not _stopped(judge_by, trials) and (candidate := proposals.next(trials)) is not None:
+    while not _stopped(judge_by, trials):
+        candidate = proposals.next(trials) or _second_thought(trials, proposals, judge_by)
+        if candidate is None:
+            break
         if candidate.plan.formats in passed:
             continue
         try:
@@ -90,6 +93,18 @@ def search(
                 break
         passed += [one.candidate.plan.formats for one in trials if one.accuracy.reached]
     return conclude(trials, judge_by, refused)
+
+
+def _second_thought(trials: list[Trial], proposals: Proposals, judge_by: Judge) -> Candidate | None:
+    """Return a plan where the first one is measured to be faster than any was predicted to be."""
+    if not trials or not proposals.doubts:
+        return None
+    try:
+        trials[0] = judge_by.measured(trials[0])
+    except OctavoError as error:
+        judge_by.reporter.warn(f"{trials[0].candidate.name}: {error}")
+        return None
+    return proposals.next(trials)
 
 
 def _improved(trials: list[Trial], proposals: Proposals, attempts: Attempts) -> list[Trial]:

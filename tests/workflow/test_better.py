@@ -1,4 +1,4 @@
-"""A plan that should be faster than one that holds: tried once, and the fastest is proven."""
+"""What is done beside trying plans in turn: one that should be faster, a doubted prediction."""
 
 from dataclasses import replace
 
@@ -37,12 +37,14 @@ class Scripted(Judge):
         for name, value in (("scores", scores), ("ratios", ratios), ("refuted", refuted)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "proven", [])
+        object.__setattr__(self, "measurements", [])
         return self
 
     def evaluate(self, model, title):
         return Evaluation(self.scores[title.removeprefix("evaluating ")], None, "score", True, 10)
 
     def measure(self, trial):
+        self.measurements.append(trial.candidate.name)
         ratio = self.ratios[trial.candidate.name]
         if ratio is None:
             raise OctavoError("a worker died")
@@ -61,6 +63,8 @@ class Two:
 
     def __init__(self, first, better):
         self.first, self.second, self.asked = first, better, 0
+
+    doubts = False
 
     def next(self, trials):
         return None if trials else self.first
@@ -81,7 +85,7 @@ def tried(setting, images, reporter, tmp_path):
     data = open_dataset([images], setting.model.inputs, role="calibration")
     statistics = calibrate(setting, data, wanted_tensors(setting.graph, [first.plan]), 8, reporter)
 
-    def run(ratios, scores=None, refuted=(), spent=0):
+    def run(ratios, scores=None, refuted=(), spent=0, kind=Two):
         fp32 = Evaluation(1.0, None, "score", True, 10)
         judge = Scripted(setting, job, fp32, None, 10, True, {}, tmp_path, reporter)
         names = (first.name, second.name)
@@ -89,7 +93,7 @@ def tried(setting, images, reporter, tmp_path):
             scores or dict.fromkeys(names, 1.0), dict(zip(names, ratios, strict=True)), refuted
         )
         judge.spent.forwards = spent
-        proposals = Two(first, second)
+        proposals = kind(first, second)
         return search(proposals, statistics, judge), judge, proposals
 
     return run
@@ -130,3 +134,34 @@ def test_what_is_only_faster_is_not_tried_after_many_evaluations(tried):
     outcome, _, proposals = tried((1.2, 1.5), spent=int(10 * AFFORDED) + 1)
     assert proposals.asked == 0
     assert outcome.best.candidate.name == "static minmax"
+
+
+class Doubting(Two):
+    """Predicts that nothing pays until the first plan is measured to."""
+
+    @property
+    def doubts(self):
+        return not self.asked
+
+    def next(self, trials):
+        if not trials:
+            return self.first
+        if trials[0].throughput is None:
+            return None
+        self.asked += 1
+        return self.second if trials[0].pays and len(trials) == 1 else None
+
+    def better(self, trials):
+        return None
+
+
+@pytest.mark.parametrize(("ratio", "kept"), [(1.2, "solved"), (0.9, None), (None, None)])
+def test_a_prediction_that_nothing_pays_is_checked_by_measuring_the_first_plan(tried, ratio, kept):
+    scores = {"static minmax": 0.9, "solved": 1.0}
+    outcome, judge, _ = tried((ratio, 1.5), scores, kind=Doubting)
+    if kept:
+        assert (outcome.best.candidate.name, outcome.exit_code) == (kept, ExitCode.DONE)
+        assert judge.measurements == ["static minmax", "solved"]
+    else:
+        assert not outcome.keeps_int8
+        assert judge.measurements[0] == "static minmax"

@@ -78,6 +78,10 @@ class Foresight:
         self.gains *= self.uncertain
         return 1 - 1 / self.uncertain
 
+    def learn(self, plan, ratio):
+        self.learnt = ratio
+        self.gains *= ratio / self.gain(plan)
+
     def promise(self, plan):
         return self.gain(plan) * (self.uncertain if plan.formats else 1.0)
 
@@ -388,6 +392,22 @@ def test_only_what_is_certain_not_to_pay_ends_the_search(plain, job, reporter, u
     assert (len(trials) > 1) is bool(foresight.measured) is goes_on
     said = next(text for text in reporter.said if "nothing in INT8" in text)
     assert said.endswith("INT8 is taken to need 17% less time than predicted") is goes_on
+
+
+@pytest.mark.parametrize(("ratio", "goes_on"), [(1.005, False), (1.1, True)])
+def test_a_measurement_refutes_the_prediction_that_nothing_pays(
+    plain, job, reporter, ratio, goes_on
+):
+    foresight = Foresight({"minmax": 0.26}, gains=1.01, whole=1.0, uncertain=1.005)
+    solving = Solving(plain, foresight, job, reporter)
+    first = trial(solving.next([]), 12.0)
+    assert solving.next([first]) is None and solving.doubts
+    found = solving.next([measured(first, ratio)])
+    assert (found is not None) is goes_on is not solving.doubts
+    if goes_on:
+        assert foresight.learnt == ratio
+        told = "static minmax was measured to be 1.10x as fast as float"
+        assert any(line.startswith(told) for line in reporter.said)
 
 
 def test_what_should_be_accurate_and_is_not_predicted_faster_is_not_built(plain, job, reporter):

@@ -235,6 +235,22 @@ def test_hope_makes_int8_faster_by_what_is_uncertain(prospect):
     assert prospect.gain(Plan()) == 1.0
 
 
+def test_what_a_plan_was_measured_to_gain_is_learnt(prospect):
+    base = first(prospect)
+    seconds = [1e-3 if " fp32" in name else 1.05e-3 if " int8" in name else 0.0
+               for name in prospect.prices.names]  # fmt: skip
+    none = np.zeros_like(prospect.prices.covariance)
+    prospect.__dict__["prices"] = replace(
+        prospect.prices, seconds=np.array(seconds), covariance=none, model_error=0.01
+    )
+    prospect.learn(base.plan, 1.1)
+    assert prospect.gain(base.plan) == pytest.approx(1.1)
+    assert prospect.promise(base.plan) == pytest.approx(1.1)
+    assert prospect.solve(base, None).plan.formats
+    prospect.learn(base.plan, 0.9)  # what is known to be possible stays
+    assert prospect.gain(base.plan) == pytest.approx(1.1)
+
+
 def test_gains_are_compared_with_float_by_the_objective(prospect):
     assert prospect.in_words(1.034) == "1.03x as fast as float"
     assert replace(prospect, objective="size").in_words(3.9) == "3.90x smaller than float"
