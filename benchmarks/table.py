@@ -189,6 +189,9 @@ def render_search(folder: Path = RESULTS) -> str:
     )
     rows = content["rows"]
     notes = noise_note(rows, {"over_fp32": "", "solve_over_it": ""})
+    wrong = [row for row in rows if "error" in row]
+    failed = [f"{row['tool']} on {row['network']}: {row['error']}" for row in wrong]
+    notes += ["", f"Failed: {'; '.join(failed)}."] if failed else []
     return "\n".join([about, "", *search_table(rows), *notes])
 
 
