@@ -28,7 +28,7 @@ STEP = 8.0
 """The most by which a budget grows at once."""
 
 MEASURED = 5
-CORRECTED = 2
+CORRECTED = 3
 """How many solved plans are measured for one that is evaluated, and how many where each has to be
 corrected first."""
 
@@ -99,6 +99,8 @@ class Fitting:
         for known, error in self._known:
             if known.plan == solved.plan:
                 return error
+        if not solved.plan.formats:
+            return 0.0
         error = self._prospect.error(solved)
         self._known.append((solved, error))
         gain = self._prospect.in_words(self._prospect.gain(solved.plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -167,7 +168,8 @@ class Judge:
             act = examiner.conclude if proven else examiner.complete
             return act(exam, session, advance)
 
-        stage = f"all samples: {plan_key(trial.candidate.plan)}"
+        key = hashlib.sha256(plan_key(trial.candidate.plan).encode()).hexdigest()[:16]
+        stage = f"all samples {key}"
         if (scores := self.memory.noted(stage)) is not None:
             exam.scoring.remember(np.array(scores, np.float64))
         verb = "proving" if proven else "evaluating all of"

@@ -15,6 +15,9 @@ import numpy as np
 BIG = 1 << 15
 """Characters of JSON from which on a payload gets a file, where there is a folder."""
 
+LONGEST = 80
+"""Characters of a stage's name in the name of its file."""
+
 
 def pack(folder: Path | None, stage: str, payload: object) -> dict[str, Any]:
     """Return what is stored for a payload; a big one is written into the folder before.
@@ -26,7 +29,7 @@ def pack(folder: Path | None, stage: str, payload: object) -> dict[str, Any]:
         return {"payload": json.loads(text)}
     content = text.encode()
     sha256 = hashlib.sha256(content).hexdigest()
-    name = f"{re.sub('[^A-Za-z0-9_-]+', '-', stage)}-{sha256[:12]}.json"
+    name = f"{re.sub('[^A-Za-z0-9_-]+', '-', stage)[:LONGEST]}-{sha256[:12]}.json"
     unfinished = folder / f".{name}"
     with unfinished.open("wb") as stream:
         stream.write(content)
