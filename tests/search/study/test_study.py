@@ -88,6 +88,14 @@ def test_stages_come_back_big_ones_from_a_file(place):
         assert study.noted("other") is None
 
 
+def test_a_long_name_of_a_stage_names_a_file(tmp_path):
+    stage, payload = "all samples: " + "group " * 200, list(range(20000))
+    with open_study(tmp_path, KEY) as study:
+        study.note(stage, payload)
+        assert study.noted(stage) == payload
+        assert study.noted(stage + "x") is None
+
+
 def test_a_changed_file_of_a_stage_is_not_used(tmp_path):
     with open_study(tmp_path, KEY) as study:
         study.note("prices", list(range(20000)))
