@@ -27,7 +27,8 @@ class Side:
     """A model whose instances take their turn together; between turns they are paused.
 
     Attributes:
-        blocks: what all instances together did in each block so far.
+        windows: what every instance did in each block so far.
+        blocks: what all of them did together.
     """
 
     def __init__(self, workers: Sequence[Worker], samples: int) -> None:
@@ -40,8 +41,8 @@ class Side:
         self.workers = tuple(workers)
         self.label = workers[0].model.label
         self.samples = samples
+        self.windows: list[Window] = []
         self.blocks: list[Block] = []
-        self._windows: list[Window] = []
         self._limits = workers[0].limits
         started = receive_all(self.workers, self._limits.start)
         self._nodes = [answer["node"] for answer in started]
@@ -72,8 +73,8 @@ class Side:
             Calls(answer["started"], np.array(answer["latencies"], dtype=np.int64))
             for answer in answers
         ]
-        self._windows.append(Window(tuple(calls)))
-        self.blocks.append(self._windows[-1].block(self.samples))
+        self.windows.append(Window(tuple(calls)))
+        self.blocks.append(self.windows[-1].block(self.samples))
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the workers have used."""
@@ -94,7 +95,7 @@ class Side:
         Args:
             seed: of the bootstrap.
         """
-        every = [latencies(self._windows, number) for number in range(len(self.workers))]
+        every = [latencies(self.windows, number) for number in range(len(self.workers))]
         peaks = [answer["peak_bytes"] / 1e6 for answer in self._usage()]
         instances = tuple(
             self._instance(number, found, peak)
@@ -115,7 +116,7 @@ class Side:
         )
 
     def _instance(self, number: int, calls: NDArray[np.int64], peak_memory_mb: float) -> Instance:
-        blocks = [window.block_of(number, self.samples) for window in self._windows]
+        blocks = [window.block_of(number, self.samples) for window in self.windows]
         return Instance(
             cores=self._cores[number],
             memory_node=self._nodes[number],
