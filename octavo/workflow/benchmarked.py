@@ -29,8 +29,8 @@ class Measured:
     @property
     def model(self) -> Measurement:
         """The speed of the model."""
-        alone = isinstance(self.measured, SingleResult)
-        return self.measured.model if alone else self.measured.candidate
+        found = self.measured
+        return found.model if isinstance(found, SingleResult) else found.candidate
 
     @property
     def pairs(self) -> list[PairResult]:

@@ -100,7 +100,7 @@ def make_grid(
     Raises:
         UsageError: one of them means nothing, or two exclude each other.
     """
-    if sweep and (threads is not None or instances != 1):
+    if sweep and (threads is not None or _instances(instances) != 1):
         raise UsageError(
             "a sweep tries all layouts of instances; leave out --instances and "
             "--cores-per-instance, or --sweep"

@@ -1,12 +1,14 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from octavo.bench.places import Layout, Place, complaints, layouts, most_instances, places, used
 from octavo.bench.topology import Core, Topology
 from octavo.errors import UsageError
+
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def machine(*nodes, smt=1, quota=None):
@@ -89,6 +91,7 @@ def test_more_threads_than_a_container_has_time_for_are_a_complaint():
     ]
 
 
+@BUSY
 @given(
     nodes=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     smt=st.integers(1, 2),
