@@ -92,21 +92,25 @@ def _remarks(result: Row, *, several: bool) -> Iterator[tuple[str, str]]:
         yield "best", f"{one['case']}: {figures}{limited}"
     for failure in result.get("failures", ()):
         yield "failed", f"{failure['case']}: {failure['error']}"
-    told = dict.fromkeys(_noise(result["rows"], several=several))
-    yield from (("warning", text) for text in told)
+    models = [row for row in result["rows"] if row["role"] == "model"]
+    noise = _many_noisy(models) if several else _noise(models[0])
+    yield from (("warning", text) for text in noise)
 
 
-def _noise(rows: Sequence[Row], *, several: bool) -> Iterator[str]:
-    for row in rows:
-        where = f"{_layout(row)}, batch {row['batch_size']}: " if several else ""
-        if row["role"] != "model":
-            continue
-        ratios = row["ratios"]
-        for one in ratios:
-            against = f"against {one['baseline']}: " if len(ratios) > 1 else ""
-            yield from (f"{where}{against}{reason}" for reason in one["noise"])
-        if not ratios:
-            yield from (f"{where}{reason}" for reason in row["noise"])
+def _noise(row: Row) -> Iterator[str]:
+    """What disturbed the one case, with the baseline where there are several."""
+    ratios = row["ratios"]
+    for one in ratios:
+        against = f"against {one['baseline']}: " if len(ratios) > 1 else ""
+        yield from (f"{against}{reason}" for reason in one["noise"])
+    if not ratios:
+        yield from row["noise"]
+
+
+def _many_noisy(rows: Sequence[Row]) -> Iterator[str]:
+    noisy = sum(any(_noise(row)) for row in rows)
+    if noisy:
+        yield f"{noisy} of {len(rows)} cases were disturbed; --json tells by what"
 
 
 def _list(cores: Sequence[int]) -> str:

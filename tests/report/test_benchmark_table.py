@@ -120,3 +120,9 @@ def test_a_case_that_failed_is_in_the_table():
     assert lines(case(single()), failures=(failed,))[-1].endswith(
         "instances 2 x 1, batch 8: the worker died"
     )
+
+
+def test_of_many_cases_those_that_were_disturbed_are_marked_and_counted():
+    shown = lines(case(single(2, 1, noisy=True)), case(single(1, 2)), case(pair(True)))
+    assert [line.endswith("(noisy)") for line in shown[1:5]] == [True, False, False, True]
+    assert shown[-1].endswith("2 of 3 cases were disturbed; --json tells by what")
