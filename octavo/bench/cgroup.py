@@ -1,9 +1,11 @@
-"""The processor time and the memory that a container (a control group) leaves to this process."""
+"""The CPUs, their time and the memory that a container (a control group) leaves this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from octavo.bench.cores import parse_cpu_list
 
 _ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -49,14 +51,46 @@ def memory_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | No
     return None if limit is None else int(limit)
 
 
+def cpuset(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> tuple[int, ...] | None:
+    """Return the hardware threads that the groups around this process allow; arguments as above.
+
+    None: no group tells.
+    """
+    sets = [
+        frozenset(cpus)
+        for folder in _groups(root, membership, "cpuset")
+        if (cpus := _cpuset_of(folder))
+    ]
+    return tuple(sorted(frozenset.intersection(*sets))) if sets else None
+
+
+def halted_seconds(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float:
+    """Return for how long CPUs were kept from running this process, its time being used up.
+
+    All groups that hold the process count, and every CPU that wanted to run; arguments as above.
+    """
+    folders = _groups(root, membership, "cpu")
+    return sum(map(_halted_seconds_of, folders))
+
+
+def parse_cpu_stat(text: str) -> float:
+    """Read `cpu.stat` of both versions: the seconds for which CPUs were halted."""
+    fields = dict(line.split() for line in text.splitlines())
+    return int(fields.get("throttled_usec", 0)) / 1e6 + int(fields.get("throttled_time", 0)) / 1e9
+
+
 def _smallest(
     root: Path, membership: Path, controller: str, limit_of: Callable[[Path], float | None]
 ) -> float | None:
-    if not membership.exists():
-        return None
-    folders = _folders(root, parse_membership(membership.read_text()), controller)
-    limits = [limit_of(folder) for folder in folders]
+    limits = [limit_of(folder) for folder in _groups(root, membership, controller)]
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups(root: Path, membership: Path, controller: str) -> list[Path]:
+    if not membership.exists():
+        return []
+    folders = _folders(root, parse_membership(membership.read_text()), controller)
+    return list({folder.resolve(): folder for folder in folders}.values())
 
 
 def _folders(root: Path, paths: dict[str, str], controller: str) -> Iterator[Path]:
@@ -87,3 +121,15 @@ def _memory_limit_of(folder: Path) -> float | None:
             limit = _NO_MEMORY_LIMIT if text == "max" else int(text)
             return limit if limit < _NO_MEMORY_LIMIT else None
     return None
+
+
+def _cpuset_of(folder: Path) -> tuple[int, ...]:
+    for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+        if (folder / name).exists():
+            return parse_cpu_list((folder / name).read_text())
+    return ()
+
+
+def _halted_seconds_of(folder: Path) -> float:
+    file = folder / "cpu.stat"
+    return parse_cpu_stat(file.read_text()) if file.exists() else 0.0

@@ -62,3 +62,12 @@ class Topology:
             for core in self.cores
         )
         return replace(self, cores=tuple(core for core in kept if core.cpus))
+
+
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """Read the kernel's form of a list of processors, for example `0-3,8,10-11`."""
+    cpus: list[int] = []
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        cpus.extend(range(int(first), int(last or first) + 1))
+    return tuple(cpus)
