@@ -7,8 +7,8 @@ from pathlib import Path
 
 from octavo.bench.cores import parse_cpu_list
 
-_ROOT = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 _NO_MEMORY_LIMIT = 1 << 60
 """Version 1 writes the largest multiple of a page where there is no limit."""
 
@@ -33,7 +33,7 @@ def parse_membership(text: str) -> dict[str, str]:
     return paths
 
 
-def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
+def cpu_limit(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """Return how many CPUs' worth of time this process may use, None for no limit.
 
     The limits of all groups that hold the process count, the smallest one rules.
@@ -45,13 +45,13 @@ def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | Non
     return _smallest(root, membership, "cpu", _cpu_limit_of)
 
 
-def memory_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
+def memory_limit(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> int | None:
     """Return how many bytes this process may use, None for no limit; arguments as `cpu_limit`."""
     limit = _smallest(root, membership, "memory", _memory_limit_of)
     return None if limit is None else int(limit)
 
 
-def cpuset(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> tuple[int, ...] | None:
+def cpuset(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> tuple[int, ...] | None:
     """Return the hardware threads that the groups around this process allow; arguments as above.
 
     None: no group tells.
@@ -64,7 +64,7 @@ def cpuset(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> tuple[int, ...
     return tuple(sorted(frozenset.intersection(*sets))) if sets else None
 
 
-def halted_seconds(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float:
+def halted_seconds(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:
     """Return for how long CPUs were kept from running this process, its time being used up.
 
     All groups that hold the process count, and every CPU that wanted to run; arguments as above.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from octavo.bench.cgroup import cpu_limit, cpuset
+from octavo.bench.cgroup import GROUPS, MEMBERSHIP, cpu_limit, cpuset
 from octavo.bench.cores import Core, Topology, parse_cpu_list
 from octavo.bench.layout import choose_cores, layout, node_of
 
@@ -106,14 +106,26 @@ def _number(file: Path) -> int | None:
     return int(text) if text.lstrip("-").isdigit() else None
 
 
-def available_topology() -> Topology:
-    """Return the cores this process may use, and the time of them that its container leaves it."""
-    return replace(read_topology().restricted(allowed_cpus()), quota=cpu_limit())
+def available_topology(
+    root: Path = _SYSTEM, groups: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> Topology:
+    """Return the cores this process may use, and the time of them that its container leaves it.
+
+    Args:
+        root: the folder that `read_topology` reads.
+        groups: where the control groups are mounted.
+        membership: the file that says which groups hold the process.
+    """
+    ours = read_topology(root).restricted(allowed_cpus(groups, membership))
+    return replace(ours, quota=cpu_limit(groups, membership))
 
 
-def allowed_cpus() -> frozenset[int]:
-    """Return the hardware threads that its affinity and its container allow this process."""
+def allowed_cpus(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> frozenset[int]:
+    """Return the hardware threads that its affinity and its container allow this process.
+
+    Arguments as `available_topology`.
+    """
     ours = frozenset(os.sched_getaffinity(0))
-    inside = cpuset()
+    inside = cpuset(groups, membership)
     # The kernel keeps the affinity inside; where it does not, as in some sandboxes, the set rules.
     return ours if inside is None else ours & frozenset(inside) or ours
