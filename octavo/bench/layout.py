@@ -124,7 +124,7 @@ def _levels(topology: Topology) -> tuple[_Level, ...]:
 
 
 def _order(core: Core) -> tuple[int, ...]:
-    return (core.efficiency, core.socket, core.node, core.cpus[0] == 0, core.cpus[0])
+    return (core.efficiency, core.node, core.cpus[0] == 0, core.cpus[0])
 
 
 def _places(cores: Iterable[Core], level: _Level) -> list[list[Core]]:
