@@ -1,4 +1,4 @@
-"""Physical cores as plain data."""
+"""Physical cores as plain data, and the kernel's lists of processors."""
 
 from __future__ import annotations
 
@@ -71,3 +71,14 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
         first, _, last = part.partition("-")
         cpus.extend(range(int(first), int(last or first) + 1))
     return tuple(cpus)
+
+
+def write_cpu_list(cpus: Collection[int]) -> str:
+    """Write numbers of processors in the kernel's form, for example `0-3,8,10-11`."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
