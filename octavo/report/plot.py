@@ -1,0 +1,257 @@
+"""The plot of a benchmark: throughput by layout, and how latencies are distributed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from octavo.errors import ArtifactError, UsageError
+from octavo.report.axis import Axis, axis_from_zero, axis_of, tick_text
+from octavo.report.runs import Run, constant_words, read_runs
+from octavo.report.svg import FAINT, INK, SIZE, Picture, clean, width_of
+
+_WIDTH = 960.0
+_MARGIN = 24.0
+_LINE = 20.0
+"""From one base line of text to the next."""
+
+_BAR = 14.0
+_NAMES = 300.0
+"""The most room for the names of layouts."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Colours that differ to those who do not see red or green (Okabe and Ito 2008)."""
+
+_DASHES = ("", "7 4", "2 3")
+_SHARES = (0.5, 0.9, 0.99, 0.999)
+_TOP = 3.4
+"""The end of the axis of shares; 3 stands for 99.9 %."""
+
+_CURVE_POINTS = 300
+
+
+@dataclass(frozen=True)
+class _Style:
+    colour: str
+    dash: str
+    hollow: bool
+
+
+def write_plot(result: Mapping[str, Any], path: Path) -> None:
+    """Write an SVG file that shows a benchmark.
+
+    Its first part has a bar for each model and layout, with the 95 % interval of the throughput.
+    The second has a panel for each layout, with the share of calls that take at most a time; the
+    scale of shares gives the slowest tenth, hundredth and thousandth equal room.
+
+    Args:
+        result: what `octavo benchmark --json` prints; its `rows` are shown.
+        path: the file to write.
+
+    Raises:
+        UsageError: `result` has no rows.
+        ArtifactError: the file cannot be written.
+    """
+    content = draw_plot(result)
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write the plot to {str(path)!r}: {error.strerror}; "
+            "give a file in a folder that exists"
+        ) from error
+
+
+def draw_plot(result: Mapping[str, Any]) -> str:
+    """Return what `write_plot` writes; arguments as there."""
+    runs = read_runs(result.get("rows") or ())
+    if not runs:
+        raise UsageError("the benchmark has no rows to plot; expected at least one measurement")
+    styles = _styles(runs)
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.layout, []).append(run)
+    picture = Picture(_WIDTH)
+    y = _head(picture, styles, constant_words(result["rows"]))
+    y = _throughput(picture, y, groups, styles)
+    y = _latency(picture, y, groups, styles)
+    names = ", ".join(_series(run) for run in _firsts(runs))
+    return picture.written(
+        y + _MARGIN,
+        "Throughput and latency",
+        f"Throughput by layout and distribution of latencies of {names}",
+    )
+
+
+def _series(run: Run) -> str:
+    return clean(f"{run.model} (baseline)" if run.baseline else run.model)
+
+
+def _firsts(runs: Iterable[Run]) -> list[Run]:
+    """Return one run of each series, in their order."""
+    return list({_series(run): run for run in reversed(list(runs))}.values())[::-1]
+
+
+def _styles(runs: Sequence[Run]) -> dict[str, _Style]:
+    return {
+        _series(run): _Style(
+            _COLOURS[number % len(_COLOURS)],
+            _DASHES[number // len(_COLOURS) % len(_DASHES)],
+            run.baseline,
+        )
+        for number, run in enumerate(_firsts(runs))
+    }
+
+
+def _head(picture: Picture, styles: Mapping[str, _Style], words: str) -> float:
+    """Write title, conditions and legend; return where they end."""
+    y = _MARGIN + 10
+    picture.text(_MARGIN, y, "Throughput and latency", size=18, bold=True)
+    if words:
+        y += _LINE
+        picture.text(_MARGIN, y, words, room=_WIDTH - 2 * _MARGIN)
+    x, y = _MARGIN, y + _LINE
+    for name, style in styles.items():
+        wide = min(width_of(name), _WIDTH - 2 * _MARGIN - 32) + 32
+        if x > _MARGIN and x + wide > _WIDTH - _MARGIN:
+            x, y = _MARGIN, y + _LINE
+        picture.bar(x, y - 10, 22, 11, style.colour, hollow=style.hollow)
+        picture.text(x + 28, y, name, room=_WIDTH - 2 * _MARGIN - 32)
+        x += wide + 20
+    return y
+
+
+def _throughput(
+    picture: Picture,
+    y: float,
+    groups: Mapping[str, Sequence[Run]],
+    styles: Mapping[str, _Style],
+) -> float:
+    """Draw a bar for each run, those of a layout together; return where they end."""
+    y += 2 * _LINE
+    picture.text(_MARGIN, y, "Throughput", size=15, bold=True)
+    top = y + 8
+    names = max(map(width_of, groups)) if len(groups) > 1 else 0.0
+    left = _MARGIN + min(names, _NAMES) + (12 if names else 0)
+    right = _WIDTH - _MARGIN - 70
+    axis = axis_from_zero(max(run.highest for group in groups.values() for run in group), 8)
+    bottom = top + sum(len(group) * (_BAR + 3) + 10 for group in groups.values()) + 4
+    _vertical_grid(picture, axis, left, right, top, bottom)
+    y = top + 7
+    for layout, group in groups.items():
+        middle = y + len(group) * (_BAR + 3) / 2 + SIZE / 3
+        if len(groups) > 1:
+            picture.text(left - 12, middle, layout, anchor="end", room=_NAMES)
+        for run in group:
+            _bar(picture, run, styles[_series(run)], axis, left, right, y)
+            y += _BAR + 3
+        y += 10
+    picture.line([(left, top), (left, bottom)], INK)
+    text = "samples per second, all instances together; with 95 % interval"
+    picture.text((left + right) / 2, bottom + 2 * _LINE, text, anchor="middle")
+    return bottom + 2 * _LINE
+
+
+def _bar(
+    picture: Picture, run: Run, style: _Style, axis: Axis, left: float, right: float, y: float
+) -> None:
+    def at(value: float) -> float:
+        return left + axis.position(value) * (right - left)
+
+    picture.bar(left, y, at(run.throughput) - left, _BAR, style.colour, hollow=style.hollow)
+    end = at(run.throughput)
+    if run.interval:
+        low, high = map(at, run.interval)
+        middle = y + _BAR / 2
+        picture.line([(low, middle), (high, middle)], INK, 1.5)
+        for x in (low, high):
+            picture.line([(x, middle - 4), (x, middle + 4)], INK, 1.5)
+        end = max(end, high)
+    shown = f"{run.throughput:,.0f}" if run.throughput >= 1000 else f"{run.throughput:.4g}"
+    picture.text(end + 6, y + _BAR - 2, shown, size=12)
+
+
+def _vertical_grid(
+    picture: Picture, axis: Axis, left: float, right: float, top: float, bottom: float
+) -> None:
+    for tick in axis.ticks:
+        x = left + axis.position(tick) * (right - left)
+        picture.line([(x, top), (x, bottom)], FAINT)
+        picture.text(x, bottom + 16, tick_text(tick), anchor="middle", size=12)
+
+
+def _latency(
+    picture: Picture,
+    y: float,
+    groups: Mapping[str, Sequence[Run]],
+    styles: Mapping[str, _Style],
+) -> float:
+    """Draw a panel for each layout; return where they end."""
+    shown = {layout: [run for run in group if run.curve] for layout, group in groups.items()}
+    shown = {layout: group for layout, group in shown.items() if group}
+    if not shown:
+        return y
+    y += 2 * _LINE
+    picture.text(_MARGIN, y, "Latency", size=15, bold=True)
+    columns = min(len(shown), 2 if len(shown) <= 4 else 3)
+    wide = (_WIDTH - 2 * _MARGIN - 20 * (columns - 1)) / columns
+    tall = 300.0 if columns == 1 else 240.0
+    for number, (layout, group) in enumerate(shown.items()):
+        row, column = divmod(number, columns)
+        corner = (_MARGIN + column * (wide + 20), y + 10 + row * (tall + 20))
+        title = layout if len(groups) > 1 else ""
+        _panel(picture, corner, (wide, tall), title, group, styles)
+    return y + 10 + math.ceil(len(shown) / columns) * (tall + 20) - 20
+
+
+def _panel(
+    picture: Picture,
+    corner: tuple[float, float],
+    size: tuple[float, float],
+    title: str,
+    group: Sequence[Run],
+    styles: Mapping[str, _Style],
+) -> None:
+    left, top = corner[0] + 76, corner[1] + 24
+    right, bottom = corner[0] + size[0] - 24, corner[1] + size[1] - 44
+    picture.text(left, top - 8, title, room=right - left)
+    axis = axis_of([x for run in group for x in run.latencies], 4 if size[0] < 600 else 8)
+    _vertical_grid(picture, axis, left, right, top, bottom)
+    for share in _SHARES:
+        height = bottom - _risen(share) * (bottom - top)
+        picture.line([(left, height), (right, height)], FAINT)
+        picture.text(left - 6, height + 4, f"{share * 100:g} %", anchor="end", size=12)
+    picture.line([(left, top), (left, bottom), (right, bottom)], INK)
+    picture.text(corner[0] + 14, (top + bottom) / 2, "share of calls", anchor="middle", turned=True)
+    scale = ", logarithmic" if axis.logarithmic else ""
+    words = f"latency of a call in ms{scale}"
+    picture.text((left + right) / 2, bottom + 36, words, anchor="middle")
+
+    def at(latency: float, share: float) -> tuple[float, float]:
+        x = left + axis.position(latency) * (right - left)
+        return x, bottom - _risen(share) * (bottom - top)
+
+    for run in group:
+        style = styles[_series(run)]
+        dash = style.dash or ("5 3" if style.hollow else "")
+        picture.line([at(*point) for point in _thinned(run.curve)], style.colour, 2, dash)
+        for share, latency in run.percentiles.items():
+            hint = f"{_series(run)}: p{share * 100:g} {latency:.4g} ms"
+            picture.dot(*at(latency, share), style.colour, hint)
+
+
+def _risen(share: float) -> float:
+    """Return how high a share lies: each ten times fewer slower calls are equally higher."""
+    return min(-math.log10(max(1 - share, 1e-9)), _TOP) / _TOP
+
+
+def _thinned(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return a curve with no more points than can be seen: all of the tail, part of the rest."""
+    found: list[tuple[float, float]] = []
+    for latency, share in curve:
+        if not found or _risen(share) - _risen(found[-1][1]) >= 1 / _CURVE_POINTS:
+            found.append((latency, share))
+    return found if found[-1] == curve[-1] else [*found, curve[-1]]
