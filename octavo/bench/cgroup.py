@@ -105,31 +105,32 @@ def _folders(root: Path, paths: dict[str, str], controller: str) -> Iterator[Pat
             yield from (mount / part for part in (path, *path.parents) if (mount / part).is_dir())
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # absent, or the kernel refuses to tell
+        return ""
+
+
 def _cpu_limit_of(folder: Path) -> float | None:
-    if (folder / "cpu.max").exists():
-        return parse_cpu_max((folder / "cpu.max").read_text())
-    files = [folder / name for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-    if all(file.exists() for file in files):
-        return parse_cfs(files[0].read_text(), files[1].read_text())
-    return None
+    if version_2 := _text(folder / "cpu.max"):
+        return parse_cpu_max(version_2)
+    quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+    return parse_cfs(quota, period) if quota and period else None
 
 
 def _memory_limit_of(folder: Path) -> float | None:
     for name in ("memory.max", "memory.limit_in_bytes"):
-        if (folder / name).exists():
-            text = (folder / name).read_text().strip()
+        if text := _text(folder / name):
             limit = _NO_MEMORY_LIMIT if text == "max" else int(text)
             return limit if limit < _NO_MEMORY_LIMIT else None
     return None
 
 
 def _cpuset_of(folder: Path) -> tuple[int, ...]:
-    for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
-        if (folder / name).exists():
-            return parse_cpu_list((folder / name).read_text())
-    return ()
+    names = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
+    return next((parse_cpu_list(text) for name in names if (text := _text(folder / name))), ())
 
 
 def _halted_seconds_of(folder: Path) -> float:
-    file = folder / "cpu.stat"
-    return parse_cpu_stat(file.read_text()) if file.exists() else 0.0
+    return parse_cpu_stat(_text(folder / "cpu.stat"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _STEPS = (1, 2, 5)
@@ -73,11 +73,18 @@ def _linear(low: float, high: float, parts: int) -> tuple[float, ...]:
 
 
 def _logarithmic(low: float, high: float, parts: int) -> tuple[float, ...]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = max(1, math.ceil((last - first) / parts))
-    steps = _STEPS if 3 * (last - first) <= parts else (1,)
-    powers = range(first, last + 1 + every, every)
-    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
-    above = next(i for i, tick in enumerate(ticks) if tick >= high)
-    below = max(i for i, tick in enumerate(ticks) if tick <= low)
-    return tuple(ticks[below : above + 1])
+    """Return 1, 2 and 5 of each power of ten if that is not too many, else powers alone."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1
+    fine = _around(low, high, (f"{step}e{n}" for n in range(first, last + 1) for step in _STEPS))
+    if len(fine) <= parts + 3:
+        return fine
+    every = math.ceil((last - first) / parts)
+    return _around(low, high, (f"1e{n}" for n in range(first, last + every, every)))
+
+
+def _around(low: float, high: float, numbers: Iterable[str]) -> tuple[float, ...]:
+    """Return those of ascending numbers that are needed to reach from `low` to `high`."""
+    ticks = [float(number) for number in numbers]
+    begin = max(at for at, tick in enumerate(ticks) if tick <= low)
+    end = min(at for at, tick in enumerate(ticks) if tick >= high)
+    return tuple(ticks[begin : end + 1])

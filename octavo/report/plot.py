@@ -10,7 +10,7 @@ from typing import Any
 
 from octavo.errors import ArtifactError, UsageError
 from octavo.report.axis import Axis, axis_from_zero, axis_of, tick_text
-from octavo.report.runs import Run, constant_words, read_runs
+from octavo.report.runs import Run, constant_words, differing_words, read_runs
 from octavo.report.svg import FAINT, INK, SIZE, Picture, clean, width_of
 
 _WIDTH = 960.0
@@ -76,7 +76,7 @@ def draw_plot(result: Mapping[str, Any]) -> str:
         groups.setdefault(run.layout, []).append(run)
     picture = Picture(_WIDTH)
     y = _head(picture, styles, constant_words(result["rows"]))
-    y = _throughput(picture, y, groups, styles)
+    y = _throughput(picture, y, groups, styles, differing_words(result["rows"]))
     y = _latency(picture, y, groups, styles)
     names = ", ".join(_series(run) for run in _firsts(runs))
     return picture.written(
@@ -129,10 +129,11 @@ def _throughput(
     y: float,
     groups: Mapping[str, Sequence[Run]],
     styles: Mapping[str, _Style],
+    by: str,
 ) -> float:
     """Draw a bar for each run, those of a layout together; return where they end."""
     y += 2 * _LINE
-    picture.text(_MARGIN, y, "Throughput", size=15, bold=True)
+    picture.text(_MARGIN, y, f"Throughput by {by}" if by else "Throughput", size=15, bold=True)
     top = y + 8
     names = max(map(width_of, groups)) if len(groups) > 1 else 0.0
     left = _MARGIN + min(names, _NAMES) + (12 if names else 0)
@@ -177,10 +178,15 @@ def _bar(
 def _vertical_grid(
     picture: Picture, axis: Axis, left: float, right: float, top: float, bottom: float
 ) -> None:
+    free = 0.0  # where the label before this one ends
     for tick in axis.ticks:
         x = left + axis.position(tick) * (right - left)
         picture.line([(x, top), (x, bottom)], FAINT)
-        picture.text(x, bottom + 16, tick_text(tick), anchor="middle", size=12)
+        label = tick_text(tick)
+        half = width_of(label, 12) / 2
+        if x - half >= free:
+            picture.text(x, bottom + 16, label, anchor="middle", size=12)
+            free = x + half + 6
 
 
 def _latency(
@@ -215,9 +221,10 @@ def _panel(
     group: Sequence[Run],
     styles: Mapping[str, _Style],
 ) -> None:
-    left, top = corner[0] + 76, corner[1] + 24
+    left, top = corner[0] + 76, corner[1] + (24 if title else 6)
     right, bottom = corner[0] + size[0] - 24, corner[1] + size[1] - 44
-    picture.text(left, top - 8, title, room=right - left)
+    if title:
+        picture.text(left, top - 8, title, room=right - left)
     axis = axis_of([x for run in group for x in run.latencies], 4 if size[0] < 600 else 8)
     _vertical_grid(picture, axis, left, right, top, bottom)
     for share in _SHARES:
@@ -225,7 +232,9 @@ def _panel(
         picture.line([(left, height), (right, height)], FAINT)
         picture.text(left - 6, height + 4, f"{share * 100:g} %", anchor="end", size=12)
     picture.line([(left, top), (left, bottom), (right, bottom)], INK)
-    picture.text(corner[0] + 14, (top + bottom) / 2, "share of calls", anchor="middle", turned=True)
+    picture.text(
+        corner[0] + 14, (top + bottom) / 2, "calls no slower", anchor="middle", turned=True
+    )
     scale = ", logarithmic" if axis.logarithmic else ""
     words = f"latency of a call in ms{scale}"
     picture.text((left + right) / 2, bottom + 36, words, anchor="middle")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+_CONDITIONS = {"layout": "instances x cores", "batch": "batch", "shapes": "shape"}
 _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
@@ -45,20 +46,25 @@ class Run:
 
 def read_runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:
     """Read the rows of `octavo benchmark --json`; numbers that are not finite are left out."""
-    differing = _differing([_conditions(row) for row in rows])
-    runs = []
-    for row in rows:
-        conditions = _conditions(row)
-        layout = ", ".join(conditions[name] for name in differing if conditions[name])
-        runs.append(_read(row, layout))
-    return runs
+    conditions = [_conditions(row) for row in rows]
+    differing = _differing(conditions)
+    return [
+        _read(row, ", ".join(words[name] for name in differing if words[name]))
+        for row, words in zip(rows, conditions, strict=True)
+    ]
 
 
 def constant_words(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say what is the same in all rows."""
     found = [_conditions(row) for row in rows]
-    same = [name for name in found[0] if name not in _differing(found)]
-    return ", ".join(found[0][name] for name in same if found[0][name])
+    differing = _differing(found)
+    words = found[0] | {"layout": _instances(rows[0])}
+    return ", ".join(words[name] for name in words if name not in differing and words[name])
+
+
+def differing_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say what is not the same in all rows."""
+    return ", ".join(_CONDITIONS[name] for name in _differing([_conditions(row) for row in rows]))
 
 
 def _read(row: Mapping[str, Any], layout: str) -> Run:
@@ -90,23 +96,39 @@ def _finite(values: Iterable[Any], *, positive: bool = False) -> list[float]:
 
 
 def _conditions(row: Mapping[str, Any]) -> dict[str, str]:
-    instances, cores = row.get("instances", 1), row.get("cores_per_instance", 1)
+    cores = row.get("cores_per_instance", 1)
+    batch = row.get("batch_size", 1)
     return {
-        "instances": f"{instances} x {cores} core{'s' * (cores != 1)}",
-        "batch": f"batch {row.get('batch_size', 1)}",
-        "shapes": _shapes(row.get("shapes")),
+        "layout": f"{row.get('instances', 1)} x {_count(cores, 'core')}",
+        "batch": f"batch {batch}",
+        "shapes": _shapes(row.get("shapes"), batch),
     }
 
 
-def _shapes(shapes: Any) -> str:
-    """Return shapes by input name as text, whichever form they have."""
-    if not shapes:
-        return ""
-    if isinstance(shapes, Mapping):
-        return " ".join(f"{name} {_shapes(shape)}" for name, shape in shapes.items())
-    if isinstance(shapes, (list, tuple)):
-        return "x".join(map(str, shapes))
-    return str(shapes)
+def _instances(row: Mapping[str, Any]) -> str:
+    instances, cores = row.get("instances", 1), row.get("cores_per_instance", 1)
+    return f"{_count(instances, 'instance')} x {_count(cores, 'core')}"
+
+
+def _count(number: Any, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"
+
+
+def _shapes(shapes: Any, batch: Any) -> str:
+    """Return the shape of one sample of each input, by name, in whichever form they come."""
+    if not isinstance(shapes, Mapping):
+        return _shape(shapes, batch)
+    texts = {str(name): _shape(shape, batch) for name, shape in shapes.items()}
+    if len(texts) > 1 and len(set(texts.values())) == 1:
+        return f"{len(texts)} inputs {next(iter(texts.values()))}".rstrip()
+    return " ".join(f"{name} {text}".rstrip() for name, text in texts.items())
+
+
+def _shape(shape: Any, batch: Any) -> str:
+    if not isinstance(shape, (list, tuple)):
+        return str(shape or "")
+    sizes = list(shape[1:] if shape and shape[0] == batch else shape)
+    return "x".join(map(str, sizes))
 
 
 def _differing(conditions: Sequence[Mapping[str, str]]) -> list[str]:
