@@ -19,6 +19,7 @@ _LINE = 20.0
 """From one base line of text to the next."""
 
 _BAR = 14.0
+_GAP = 20.0
 _NAMES = 300.0
 """The most room for the names of layouts."""
 
@@ -38,6 +39,31 @@ class _Style:
     colour: str
     dash: str
     hollow: bool
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where values are drawn, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def wide(self) -> float:
+        return self.right - self.left
+
+    @property
+    def center(self) -> float:
+        return (self.left + self.right) / 2
+
+    def x(self, axis: Axis, value: float) -> float:
+        return self.left + axis.position(value) * self.wide
+
+    def y(self, height: float) -> float:
+        """Return where a height lies, 0 at the bottom and 1 at the top."""
+        return self.bottom - height * (self.bottom - self.top)
 
 
 def write_plot(result: Mapping[str, Any], path: Path) -> None:
@@ -134,38 +160,31 @@ def _throughput(
     """Draw a bar for each run, those of a layout together; return where they end."""
     y += 2 * _LINE
     picture.text(_MARGIN, y, f"Throughput by {by}" if by else "Throughput", size=15, bold=True)
-    top = y + 8
-    names = max(map(width_of, groups)) if len(groups) > 1 else 0.0
-    left = _MARGIN + min(names, _NAMES) + (12 if names else 0)
-    right = _WIDTH - _MARGIN - 70
+    names = min(max(map(width_of, groups)), _NAMES) + 12 if by else 0.0
+    tall = sum(len(group) * (_BAR + 3) + 10 for group in groups.values()) + 4
+    frame = _Frame(_MARGIN + names, y + 8, _WIDTH - _MARGIN - 70, y + 8 + tall)
     axis = axis_from_zero(max(run.highest for group in groups.values() for run in group), 8)
-    bottom = top + sum(len(group) * (_BAR + 3) + 10 for group in groups.values()) + 4
-    _vertical_grid(picture, axis, left, right, top, bottom)
-    y = top + 7
+    _vertical_grid(picture, frame, axis)
+    y = frame.top + 7
     for layout, group in groups.items():
         middle = y + len(group) * (_BAR + 3) / 2 + SIZE / 3
-        if len(groups) > 1:
-            picture.text(left - 12, middle, layout, anchor="end", room=_NAMES)
+        if layout:
+            picture.text(frame.left - 12, middle, layout, anchor="end", room=_NAMES)
         for run in group:
-            _bar(picture, run, styles[_series(run)], axis, left, right, y)
+            _bar(picture, frame, axis, y, run, styles[_series(run)])
             y += _BAR + 3
         y += 10
-    picture.line([(left, top), (left, bottom)], INK)
+    picture.line([(frame.left, frame.top), (frame.left, frame.bottom)], INK)
     text = "samples per second, all instances together; with 95 % interval"
-    picture.text((left + right) / 2, bottom + 2 * _LINE, text, anchor="middle")
-    return bottom + 2 * _LINE
+    picture.text(frame.center, frame.bottom + 2 * _LINE, text, anchor="middle")
+    return frame.bottom + 2 * _LINE
 
 
-def _bar(
-    picture: Picture, run: Run, style: _Style, axis: Axis, left: float, right: float, y: float
-) -> None:
-    def at(value: float) -> float:
-        return left + axis.position(value) * (right - left)
-
-    picture.bar(left, y, at(run.throughput) - left, _BAR, style.colour, hollow=style.hollow)
-    end = at(run.throughput)
+def _bar(picture: Picture, frame: _Frame, axis: Axis, y: float, run: Run, style: _Style) -> None:
+    end = frame.x(axis, run.throughput)
+    picture.bar(frame.left, y, end - frame.left, _BAR, style.colour, hollow=style.hollow)
     if run.interval:
-        low, high = map(at, run.interval)
+        low, high = (frame.x(axis, value) for value in run.interval)
         middle = y + _BAR / 2
         picture.line([(low, middle), (high, middle)], INK, 1.5)
         for x in (low, high):
@@ -175,17 +194,16 @@ def _bar(
     picture.text(end + 6, y + _BAR - 2, shown, size=12)
 
 
-def _vertical_grid(
-    picture: Picture, axis: Axis, left: float, right: float, top: float, bottom: float
-) -> None:
-    free = 0.0  # where the label before this one ends
+def _vertical_grid(picture: Picture, frame: _Frame, axis: Axis) -> None:
+    """Draw a line at each tick, and its label where there is room for it."""
+    free = 0.0
     for tick in axis.ticks:
-        x = left + axis.position(tick) * (right - left)
-        picture.line([(x, top), (x, bottom)], FAINT)
+        x = frame.x(axis, tick)
+        picture.line([(x, frame.top), (x, frame.bottom)], FAINT)
         label = tick_text(tick)
         half = width_of(label, 12) / 2
         if x - half >= free:
-            picture.text(x, bottom + 16, label, anchor="middle", size=12)
+            picture.text(x, frame.bottom + 16, label, anchor="middle", size=12)
             free = x + half + 6
 
 
@@ -203,53 +221,49 @@ def _latency(
     y += 2 * _LINE
     picture.text(_MARGIN, y, "Latency", size=15, bold=True)
     columns = min(len(shown), 2 if len(shown) <= 4 else 3)
-    wide = (_WIDTH - 2 * _MARGIN - 20 * (columns - 1)) / columns
+    wide = (_WIDTH - 2 * _MARGIN - _GAP * (columns - 1)) / columns
     tall = 300.0 if columns == 1 else 240.0
     for number, (layout, group) in enumerate(shown.items()):
         row, column = divmod(number, columns)
-        corner = (_MARGIN + column * (wide + 20), y + 10 + row * (tall + 20))
-        title = layout if len(groups) > 1 else ""
-        _panel(picture, corner, (wide, tall), title, group, styles)
-    return y + 10 + math.ceil(len(shown) / columns) * (tall + 20) - 20
+        left, top = _MARGIN + column * (wide + _GAP), y + 10 + row * (tall + _GAP)
+        frame = _Frame(left + 76, top + (24 if layout else 6), left + wide - 24, top + tall - 44)
+        _panel(picture, frame, layout, group, styles)
+    return y + 10 + math.ceil(len(shown) / columns) * (tall + _GAP) - _GAP
 
 
 def _panel(
     picture: Picture,
-    corner: tuple[float, float],
-    size: tuple[float, float],
+    frame: _Frame,
     title: str,
     group: Sequence[Run],
     styles: Mapping[str, _Style],
 ) -> None:
-    left, top = corner[0] + 76, corner[1] + (24 if title else 6)
-    right, bottom = corner[0] + size[0] - 24, corner[1] + size[1] - 44
+    axis = axis_of([x for run in group for x in run.latencies], 8 if frame.wide > 500 else 4)
     if title:
-        picture.text(left, top - 8, title, room=right - left)
-    axis = axis_of([x for run in group for x in run.latencies], 4 if size[0] < 600 else 8)
-    _vertical_grid(picture, axis, left, right, top, bottom)
+        picture.text(frame.left, frame.top - 8, title, room=frame.wide)
+    _vertical_grid(picture, frame, axis)
     for share in _SHARES:
-        height = bottom - _risen(share) * (bottom - top)
-        picture.line([(left, height), (right, height)], FAINT)
-        picture.text(left - 6, height + 4, f"{share * 100:g} %", anchor="end", size=12)
-    picture.line([(left, top), (left, bottom), (right, bottom)], INK)
-    picture.text(
-        corner[0] + 14, (top + bottom) / 2, "calls no slower", anchor="middle", turned=True
-    )
-    scale = ", logarithmic" if axis.logarithmic else ""
-    words = f"latency of a call in ms{scale}"
-    picture.text((left + right) / 2, bottom + 36, words, anchor="middle")
-
-    def at(latency: float, share: float) -> tuple[float, float]:
-        x = left + axis.position(latency) * (right - left)
-        return x, bottom - _risen(share) * (bottom - top)
-
+        y = frame.y(_risen(share))
+        picture.line([(frame.left, y), (frame.right, y)], FAINT)
+        picture.text(frame.left - 6, y + 4, f"{share * 100:g} %", anchor="end", size=12)
+    corner = (frame.left, frame.bottom)
+    picture.line([(frame.left, frame.top), corner, (frame.right, frame.bottom)], INK)
+    picture.text(frame.left - 62, frame.y(0.5), "calls no slower", anchor="middle", turned=True)
+    words = "latency of a call in ms" + (", logarithmic" if axis.logarithmic else "")
+    picture.text(frame.center, frame.bottom + 36, words, anchor="middle")
     for run in group:
-        style = styles[_series(run)]
-        dash = style.dash or ("5 3" if style.hollow else "")
-        picture.line([at(*point) for point in _thinned(run.curve)], style.colour, 2, dash)
-        for share, latency in run.percentiles.items():
-            hint = f"{_series(run)}: p{share * 100:g} {latency:.4g} ms"
-            picture.dot(*at(latency, share), style.colour, hint)
+        _curve(picture, frame, axis, run, styles[_series(run)])
+
+
+def _curve(picture: Picture, frame: _Frame, axis: Axis, run: Run, style: _Style) -> None:
+    def at(latency: float, share: float) -> tuple[float, float]:
+        return frame.x(axis, latency), frame.y(_risen(share))
+
+    dash = style.dash or ("5 3" if style.hollow else "")
+    picture.line([at(*point) for point in _thinned(run.curve)], style.colour, 2, dash)
+    for share, latency in run.percentiles.items():
+        hint = f"{_series(run)}: p{share * 100:g} {latency:.4g} ms"
+        picture.dot(*at(latency, share), style.colour, hint)
 
 
 def _risen(share: float) -> float:
