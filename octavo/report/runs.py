@@ -41,7 +41,7 @@ class Run:
     @property
     def highest(self) -> float:
         """The largest number that its bar has to show."""
-        return max((self.throughput, *(self.interval or ())))
+        return max(self.throughput, *self.interval) if self.interval else self.throughput
 
 
 def read_runs(rows: Sequence[Mapping[str, Any]]) -> list[Run]:

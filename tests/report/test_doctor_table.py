@@ -84,7 +84,7 @@ def rows(**changes):
 
 def test_what_the_processor_lacks_is_told_too():
     assert rows()["instructions"] == "AVX2 (not VNNI, AMX)"
-    bare = {"model": "m", "architecture": "a", "instructions": {"AVX2": False}, "int8": ""}
+    bare = {"model": "m", "architecture": "a", "instructions": {"AVX2": False}, "int8": "x"}
     assert rows(processor=bare)["instructions"] == "none that matter here (not AVX2)"
 
 

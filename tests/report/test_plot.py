@@ -193,7 +193,7 @@ def test_more_models_than_colours_differ_by_their_lines():
 
 def test_many_layouts_fit_on_the_page():
     rows = [
-        row(m, r, instances=n, cores_per_instance=32 // n, batch_size=b)
+        row(m, r, instances=n, cores_per_instance=32 // n, batch_size=b, shapes=[b, 3, 32, 32])
         for n in (1, 2, 4, 8, 16, 32)
         for b in (1, 8, 32)
         for m, r in [("int8", "model"), ("fp32", "baseline")]
