@@ -1,4 +1,4 @@
-"""Physical cores as plain data."""
+"""Physical cores as plain data, and the kernel's lists of processors."""
 
 from __future__ import annotations
 
@@ -62,3 +62,23 @@ class Topology:
             for core in self.cores
         )
         return replace(self, cores=tuple(core for core in kept if core.cpus))
+
+
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """Read the kernel's form of a list of processors, for example `0-3,8,10-11`."""
+    cpus: list[int] = []
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        cpus.extend(range(int(first), int(last or first) + 1))
+    return tuple(cpus)
+
+
+def write_cpu_list(cpus: Collection[int]) -> str:
+    """Write numbers of processors in the kernel's form, for example `0-3,8,10-11`."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

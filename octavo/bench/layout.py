@@ -42,8 +42,8 @@ def layout(topology: Topology, instances: int | None, cores: int) -> tuple[tuple
 
     One hardware thread of each core is used. An instance lies on cores of one kind near one memory
     node if that can be, else on one socket. All lie on one memory node or one socket if it has the
-    cores, else on as many as it takes. The first core of the machine is used last: it serves most
-    interrupts.
+    cores, else on as many as it takes. The first core of the machine is used last of its memory
+    node: it serves most interrupts.
 
     Args:
         topology: the cores that may be used.
@@ -124,7 +124,7 @@ def _levels(topology: Topology) -> tuple[_Level, ...]:
 
 
 def _order(core: Core) -> tuple[int, ...]:
-    return (core.efficiency, core.cpus[0] == 0, core.cpus[0])
+    return (core.efficiency, core.node, core.cpus[0] == 0, core.cpus[0])
 
 
 def _places(cores: Iterable[Core], level: _Level) -> list[list[Core]]:

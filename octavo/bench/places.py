@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from octavo.bench.topology import Topology, choose_cores, layout, node_of
+from octavo.bench.cores import Topology
+from octavo.bench.layout import choose_cores, layout, node_of
 
 
 @dataclass(frozen=True)

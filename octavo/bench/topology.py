@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from octavo.bench.cgroup import cpu_limit
-from octavo.bench.cores import Core, Topology
+from octavo.bench.cgroup import GROUPS, MEMBERSHIP, cpu_limit, cpuset
+from octavo.bench.cores import Core, Topology, parse_cpu_list
 from octavo.bench.layout import choose_cores, layout, node_of
 
 __all__ = [
     "Core",
     "Topology",
+    "allowed_cpus",
     "available_topology",
     "choose_cores",
     "layout",
     "node_of",
+    "offline_cpus",
     "parse_cpu_list",
     "read_topology",
 ]
@@ -25,15 +27,6 @@ __all__ = [
 _SYSTEM = Path("/sys/devices/system")
 _SLOWER = 0.8
 """A core of less than this share of the largest capacity is an efficiency core."""
-
-
-def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """Read the kernel's form of a list of processors, for example `0-3,8,10-11`."""
-    cpus: list[int] = []
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        cpus.extend(range(int(first), int(last or first) + 1))
-    return tuple(cpus)
 
 
 def read_topology(root: Path = _SYSTEM) -> Topology:
@@ -46,24 +39,34 @@ def read_topology(root: Path = _SYSTEM) -> Topology:
     Args:
         root: the folder that holds `cpu/cpu0/topology` and `node/node0/cpulist`.
     """
-    online = _online(root / "cpu") or tuple(sorted(os.sched_getaffinity(0)))
-    nodes = {
-        cpu: int(path.parent.name.removeprefix("node"))
-        for path in root.glob("node/node[0-9]*/cpulist")
-        for cpu in _cpus(path)
-    }
-    efficiency = _efficiency(root, online)
+    folder = root / "cpu"
+    online = _online(folder) or tuple(sorted(os.sched_getaffinity(0)))
+    nodes = _nodes(root / "node")
+    slow = _efficiency(root, online)
     cores: list[Core] = []
     left = set(online)
     for cpu in online:
         if cpu in left:
-            siblings = left & {cpu, *_siblings(root / "cpu" / f"cpu{cpu}" / "topology")}
-            left -= siblings
-            socket = _number(root / "cpu" / f"cpu{cpu}" / "topology" / "physical_package_id")
+            threads = left & {cpu, *_siblings(folder / f"cpu{cpu}" / "topology")}
+            left -= threads
+            socket = _number(folder / f"cpu{cpu}" / "topology" / "physical_package_id") or 0
             node = nodes.get(cpu, 0)
-            threads = tuple(sorted(siblings))
-            cores.append(Core(max(0, socket or 0), node, threads, cpu in efficiency))
+            cores.append(Core(max(0, socket), node, tuple(sorted(threads)), cpu in slow))
     return Topology(tuple(cores))
+
+
+def offline_cpus(root: Path = _SYSTEM) -> tuple[int, ...]:
+    """Return the hardware threads that are there and switched off; argument as `read_topology`."""
+    folder = root / "cpu"
+    return tuple(cpu for cpu in _cpus(folder / "present") if cpu not in _online(folder))
+
+
+def _nodes(folder: Path) -> dict[int, int]:
+    return {
+        cpu: int(path.parent.name.removeprefix("node"))
+        for path in folder.glob("node[0-9]*/cpulist")
+        for cpu in _cpus(path)
+    }
 
 
 def _online(folder: Path) -> tuple[int, ...]:
@@ -103,7 +106,26 @@ def _number(file: Path) -> int | None:
     return int(text) if text.lstrip("-").isdigit() else None
 
 
-def available_topology() -> Topology:
-    """Return the cores this process may use, and the time of them that its container leaves it."""
-    ours = read_topology().restricted(os.sched_getaffinity(0))
-    return replace(ours, quota=cpu_limit())
+def available_topology(
+    root: Path = _SYSTEM, groups: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> Topology:
+    """Return the cores this process may use, and the time of them that its container leaves it.
+
+    Args:
+        root: the folder that `read_topology` reads.
+        groups: where the control groups are mounted.
+        membership: the file that says which groups hold the process.
+    """
+    ours = read_topology(root).restricted(allowed_cpus(groups, membership))
+    return replace(ours, quota=cpu_limit(groups, membership))
+
+
+def allowed_cpus(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> frozenset[int]:
+    """Return the hardware threads that its affinity and its container allow this process.
+
+    Arguments as `available_topology`.
+    """
+    ours = frozenset(os.sched_getaffinity(0))
+    inside = cpuset(groups, membership)
+    # The kernel keeps the affinity inside; where it does not, as in some sandboxes, the set rules.
+    return ours if inside is None else ours & frozenset(inside) or ours

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from octavo.commands.options import Data, Debug, Json, Runtime, Trust, all_shapes_of, output
-from octavo.errors import ArtifactError, UsageError
+from octavo.errors import UsageError
 
 _INSTANCES, _INPUTS = "Instances", "Inputs"
 
@@ -120,7 +118,9 @@ def benchmark(
         ).to_json()
         show(result, benchmark_table)
         if plot is not None:
-            _plot(result, plot)
+            from octavo.report.plot import write_plot
+
+            write_plot(result, plot)
 
 
 def _check_plot(path: Path | None) -> None:
@@ -135,10 +135,3 @@ def _check_plot(path: Path | None) -> None:
         raise UsageError(f"--plot writes SVG; give a file such as {path.with_suffix('.svg').name}")
     if not path.parent.is_dir() or path.is_dir():
         raise UsageError(f"cannot write {str(path)!r}; give a file in an existing folder")
-
-
-def _plot(result: Mapping[str, Any], path: Path) -> None:
-    try:
-        importlib.import_module("octavo.report.plot").write_plot(result, path)
-    except OSError as error:
-        raise ArtifactError(f"cannot write {str(path)!r}: {error.strerror}") from error

@@ -137,37 +137,6 @@ def compare_table(result: Row) -> Table:
     return table
 
 
-def doctor_table(result: Row) -> Table:
-    """Return the table of `octavo doctor`."""
-    table = make_table("", "")
-    processor, cores, memory = result["processor"], result["cores"], result["memory_mb"]
-    present = [name for name, there in processor["instructions"].items() if there]
-    table.add_row("processor", f"{processor['model']} ({processor['architecture']})")
-    table.add_row("instructions", ", ".join(present) or "none that matter here")
-    table.add_row("INT8", processor["int8"])
-    table.add_row(
-        "cores", f"{cores['available_cores']} of {cores['physical']}, {cores['threads']} threads"
-    )
-    table.add_row(
-        "memory",
-        f"{memory['available'] / 1e3:.1f} of {memory['total'] / 1e3:.1f} GB",
-    )
-    table.add_row("system", f"{result['system']}, Python {result['python']}")
-    for backend in result["backends"]:
-        table.add_row(backend["name"], _backend(backend))
-    for warning in result["warnings"]:
-        table.add_row("warning", warning)
-    return table
-
-
-def _backend(backend: Row) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in backend["versions"].items())
-    if backend["installed"]:
-        return f"{versions}: {backend['int8']}"
-    missing = ", ".join(backend["missing"])
-    return f"missing {missing}; run: {' && '.join(backend['install'])}"
-
-
 def _percent(change: float) -> str:
     """Return a change with its sign, and none where it rounds to nothing."""
     text = f"{change:+.2%}"

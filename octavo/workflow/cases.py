@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from octavo.bench.cores import Topology
 from octavo.bench.places import Layout, layouts, most_instances, places
-from octavo.bench.topology import Topology
 from octavo.errors import UsageError
 from octavo.fields import parse_duration, parse_sizes
 

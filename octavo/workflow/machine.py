@@ -14,7 +14,8 @@ import numpy as np
 import octavo
 from octavo.backends.base import Backend
 from octavo.bench.topology import Topology
-from octavo.doctor import describe_processor, read_governor
+from octavo.doctor.conditions import read_governor
+from octavo.doctor.processor import describe_processor
 from octavo.target import detect_cpu
 
 _GIT_SECONDS = 10

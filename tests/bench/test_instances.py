@@ -9,11 +9,12 @@ import pytest
 from sleepy_backend import BATCH, sleepy
 
 from octavo.bench import Limits, measure_pair, measure_single
+from octavo.bench.cores import parse_cpu_list
 from octavo.bench.places import Layout, places
 from octavo.bench.process import Worker
 from octavo.bench.schedule import plan_schedule
 from octavo.bench.side import started
-from octavo.bench.topology import available_topology, parse_cpu_list
+from octavo.bench.topology import available_topology
 from octavo.errors import DataError, OctavoError, UsageError
 from octavo.target import Target
 

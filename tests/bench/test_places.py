@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from octavo.bench.cores import Core, Topology
 from octavo.bench.places import Layout, Place, complaints, layouts, most_instances, places, used
-from octavo.bench.topology import Core, Topology
 from octavo.errors import UsageError
 
 BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,9 +7,9 @@ import pytest
 
 from octavo.backends.reference import ReferenceBackend
 from octavo.bench import Measurement, PairResult, SingleResult
+from octavo.bench.cores import Core, Topology
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
-from octavo.bench.topology import Core, Topology
 from octavo.errors import OctavoError, UsageError
 from octavo.model import TensorSpec
 from octavo.testing.networks import convnet

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from octavo.bench.cores import Core, Topology
 from octavo.bench.places import Layout
-from octavo.bench.topology import Core, Topology
 from octavo.errors import UsageError
 from octavo.workflow.cases import Grid, cases, latency_limit, make_grid
 

@@ -4,7 +4,7 @@ import pytest
 
 import octavo
 from octavo.backends.reference import ReferenceBackend
-from octavo.bench.topology import Core, Topology
+from octavo.bench.cores import Core, Topology
 from octavo.workflow.machine import describe_machine, git_commit
 
 
