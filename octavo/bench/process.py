@@ -123,6 +123,9 @@ class Worker:
             limits: how long it may take.
             log: the file for what it prints.
             number: which instance it is, such as `2 of 4`; empty where there is one.
+
+        Raises:
+            OctavoError: the system lets no process be started.
         """
         self.model = model
         self.place = place
@@ -130,16 +133,21 @@ class Worker:
         self.title = repr(model.label) + (f" (instance {number})" if number else "")
         self._log = log
         self._received = b""
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                _command(model, inputs, place),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                bufsize=0,
-                env=_environment(model),
-                start_new_session=True,
-            )
+        try:
+            with log.open("wb") as errors:
+                self._process = subprocess.Popen(
+                    _command(model, inputs, place),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    bufsize=0,
+                    env=_environment(model),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise OctavoError(
+                f"cannot start the worker that runs {self.title}: {error.strerror}"
+            ) from error
 
     @property
     def pid(self) -> int:

@@ -249,6 +249,14 @@ def test_leaving_ends_a_paused_worker(start):
     assert not process.is_running()
 
 
+def test_a_worker_that_cannot_be_started_is_reported(tmp_path):
+    model = replace(sleepy(tmp_path / "model"), program=(str(tmp_path / "none"),))
+    with pytest.raises(
+        OctavoError, match=r"cannot start the worker .* \(instance 1 of 2\): No such"
+    ):
+        Worker(model, tmp_path / "i.npz", Place((CORE,)), LIMITS, tmp_path / "log", "1 of 2")
+
+
 def test_a_backend_the_worker_does_not_know_is_reported(tmp_path):
     model = replace(sleepy(tmp_path / "model"), imports=())
     write_batch(tmp_path / "inputs.npz", BATCH)
