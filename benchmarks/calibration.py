@@ -233,7 +233,7 @@ def ratio(rows: Sequence[Row], ours: str, other: str) -> Row:
 
     def blocks(tool: str) -> list[Block]:
         spent = [row["cpu_seconds"] for row in rows if row["tool"] == tool]
-        return [Block(1, np.array([1e9 * seconds], np.int64)) for seconds in spent]
+        return [Block(1, seconds) for seconds in spent]
 
     found = ratio_interval(
         blocks(ours), blocks(other)

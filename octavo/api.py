@@ -11,8 +11,11 @@ from octavo.data import DataSource
 from octavo.errors import UsageError
 from octavo.job import QuantizeJob
 from octavo.tolerance import Tolerance
-from octavo.workflow.benchmark import Benchmark, BenchmarkOptions, run_benchmark
+from octavo.workflow.benchmark import BenchmarkOptions, run_benchmark
+from octavo.workflow.benchmarked import Benchmark
+from octavo.workflow.cases import latency_limit, make_grid
 from octavo.workflow.compare import Comparison, run_compare
+from octavo.workflow.contestants import Sources
 from octavo.workflow.evaluation import MetricSource, Predict
 from octavo.workflow.explain import Explanation, run_explain
 from octavo.workflow.inputs import Given
@@ -94,29 +97,42 @@ def benchmark(
     model: object,
     *,
     baseline: object | None = None,
+    instances: int | str = 1,
     threads: int | None = None,
-    batch_size: int = 1,
+    sweep: bool = False,
+    p99: float | str | None = None,
+    batch_size: int | str | Sequence[int] = 1,
     seconds: float = 10.0,
     data: DataSource | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Mapping[str, Sequence[int] | Sequence[Sequence[int]]] | None = None,
     seed: int = 0,
     runtime: str | None = None,
     baseline_runtime: str | None = None,
     trust: bool = False,
     reporter: Reporter | None = None,
 ) -> Benchmark:
-    """Measure a model in a pinned process of its own, alone or in turns with a baseline.
+    """Measure a model in pinned processes of its own, alone or in turns with a baseline.
+
+    Each instance is a process on physical cores of its own. Throughput is that of all instances
+    together: the samples they completed over the wall-clock time in which all of them ran. Several
+    layouts, batch sizes and shapes are measured one after the other, each with all others; a case
+    that fails does not end the rest.
 
     Args:
         model: an artifact folder or an FP32 model.
         baseline: another form of the same model, as a rule FP32; the ratio is `model` over it. A
             source that its runtime runs in a shorter float by default is measured in that and in
             FP32, as `quantize` does: FP32 is in `others`.
-        threads: threads of the one instance; None uses what an artifact was made for, else 1.
-        batch_size: samples of one call, unless the model's is fixed.
-        seconds: the time for measuring, that for each form of the baseline.
+        instances: processes that run at the same time, or `auto` for as many as the cores allow.
+        threads: threads and cores of each; None uses what an artifact was made for, else 1.
+        sweep: measure every layout that uses all cores in place of one.
+        p99: the latency that 99 % of the calls are to keep, milliseconds or text such as `20ms`;
+            the best case is the one of the highest throughput within it.
+        batch_size: samples of one call, or several numbers, unless the model's is fixed.
+        seconds: the time for measuring, that for each case and each form of the baseline.
         data: where the inputs come from; None draws random ones.
         shapes: sizes of random inputs by name, the batch first; needed where dimensions are free.
+            An input may have several shapes; those of several inputs go together in their order.
         seed: of random inputs and of the confidence interval.
         runtime: what runs `model`, where more than one can (`onnxruntime` or `openvino`); None is
             what an artifact was measured with, else the first.
@@ -126,25 +142,21 @@ def benchmark(
         reporter: where to report to; None logs.
 
     Raises:
-        UsageError: there are fewer cores than threads, the two have different inputs, `shapes`
+        UsageError: there are fewer cores than that, the two have different inputs, `shapes`
             do not fit them, a runtime does not run its model, or `seconds` is not above 0.
         ModelError: a model cannot be read.
         ArtifactError: an artifact is damaged.
     """
     if not 0 < seconds < math.inf:
         raise UsageError(f"cannot measure for {seconds:g} seconds; give a time above 0")
-    options = BenchmarkOptions(
-        threads=threads,
-        batch_size=batch_size,
-        seconds=seconds,
-        data=data,
-        shapes={name: tuple(sizes) for name, sizes in (shapes or {}).items()},
-        seed=seed,
-        runtime=runtime,
-        baseline_runtime=baseline_runtime,
-        trust=trust,
+    grid = make_grid(
+        instances=instances, threads=threads, sweep=sweep, batch_size=batch_size, shapes=shapes
     )
-    return run_benchmark(model, baseline, options, reporter or LogReporter())
+    options = BenchmarkOptions(
+        grid=grid, seconds=seconds, data=data, seed=seed, p99_ms=latency_limit(p99)
+    )
+    sources = Sources(model, baseline, runtime, baseline_runtime, trust)
+    return run_benchmark(sources, options, reporter or LogReporter())
 
 
 def explain(

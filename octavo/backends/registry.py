@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from octavo.backends.base import Backend
 from octavo.errors import MissingFrameworkError, ModelError, UsageError, nearest
@@ -29,6 +30,10 @@ class Entry:
             for. By default a backend has a language of its own.
         title: what the makers of the framework call it; empty where `name` is that.
         int8: what there is to say about its INT8 beside what the processor does, in plain words.
+        threads: where its sessions look by default for cores, to start a thread for each: on the
+            whole `machine`, or on the socket on which the `process` may use most; empty where
+            that is not known.
+        thread_variables: environment variables that set this number, the first one that is set.
         hidden: it is for tests only, and no message to users names it.
     """
 
@@ -41,6 +46,8 @@ class Entry:
     language: str = ""
     title: str = ""
     int8: str = ""
+    threads: Literal["machine", "process", ""] = ""
+    thread_variables: tuple[str, ...] = ()
     hidden: bool = False
 
     @property
@@ -79,6 +86,8 @@ ENTRIES: dict[str, Entry] = {
             types=("onnx", "onnx_ir"),
             language="onnx",
             title="ONNX Runtime",
+            threads="machine",
+            thread_variables=("ORT_INTRA_OP_NUM_THREADS",),
         ),
         Entry(
             name="openvino",
@@ -90,6 +99,7 @@ ENTRIES: dict[str, Entry] = {
             language="onnx",
             title="OpenVINO",
             int8="static quantization only",
+            threads="process",
         ),
         Entry(
             name="reference",

@@ -1,12 +1,14 @@
-"""The processor time and the memory that a container (a control group) leaves to this process."""
+"""The CPUs, their time and the memory that a container (a control group) leaves this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from octavo.bench.cores import parse_cpu_list
+
+GROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 _NO_MEMORY_LIMIT = 1 << 60
 """Version 1 writes the largest multiple of a page where there is no limit."""
 
@@ -31,7 +33,7 @@ def parse_membership(text: str) -> dict[str, str]:
     return paths
 
 
-def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | None:
+def cpu_limit(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """Return how many CPUs' worth of time this process may use, None for no limit.
 
     The limits of all groups that hold the process count, the smallest one rules.
@@ -43,20 +45,52 @@ def cpu_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> float | Non
     return _smallest(root, membership, "cpu", _cpu_limit_of)
 
 
-def memory_limit(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
+def memory_limit(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> int | None:
     """Return how many bytes this process may use, None for no limit; arguments as `cpu_limit`."""
     limit = _smallest(root, membership, "memory", _memory_limit_of)
     return None if limit is None else int(limit)
 
 
+def cpuset(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> tuple[int, ...] | None:
+    """Return the hardware threads that the groups around this process allow; arguments as above.
+
+    None: no group tells.
+    """
+    sets = [
+        frozenset(cpus)
+        for folder in _groups(root, membership, "cpuset")
+        if (cpus := _cpuset_of(folder))
+    ]
+    return tuple(sorted(frozenset.intersection(*sets))) if sets else None
+
+
+def halted_seconds(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:
+    """Return for how long CPUs were kept from running this process, its time being used up.
+
+    All groups that hold the process count, and every CPU that wanted to run; arguments as above.
+    """
+    folders = _groups(root, membership, "cpu")
+    return sum(map(_halted_seconds_of, folders))
+
+
+def parse_cpu_stat(text: str) -> float:
+    """Read `cpu.stat` of both versions: the seconds for which CPUs were halted."""
+    fields = dict(line.split() for line in text.splitlines())
+    return int(fields.get("throttled_usec", 0)) / 1e6 + int(fields.get("throttled_time", 0)) / 1e9
+
+
 def _smallest(
     root: Path, membership: Path, controller: str, limit_of: Callable[[Path], float | None]
 ) -> float | None:
-    if not membership.exists():
-        return None
-    folders = _folders(root, parse_membership(membership.read_text()), controller)
-    limits = [limit_of(folder) for folder in folders]
+    limits = [limit_of(folder) for folder in _groups(root, membership, controller)]
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups(root: Path, membership: Path, controller: str) -> list[Path]:
+    if not membership.exists():
+        return []
+    folders = _folders(root, parse_membership(membership.read_text()), controller)
+    return list({folder.resolve(): folder for folder in folders}.values())
 
 
 def _folders(root: Path, paths: dict[str, str], controller: str) -> Iterator[Path]:
@@ -71,19 +105,32 @@ def _folders(root: Path, paths: dict[str, str], controller: str) -> Iterator[Pat
             yield from (mount / part for part in (path, *path.parents) if (mount / part).is_dir())
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # absent, or the kernel refuses to tell
+        return ""
+
+
 def _cpu_limit_of(folder: Path) -> float | None:
-    if (folder / "cpu.max").exists():
-        return parse_cpu_max((folder / "cpu.max").read_text())
-    files = [folder / name for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-    if all(file.exists() for file in files):
-        return parse_cfs(files[0].read_text(), files[1].read_text())
-    return None
+    if version_2 := _text(folder / "cpu.max"):
+        return parse_cpu_max(version_2)
+    quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+    return parse_cfs(quota, period) if quota and period else None
 
 
 def _memory_limit_of(folder: Path) -> float | None:
     for name in ("memory.max", "memory.limit_in_bytes"):
-        if (folder / name).exists():
-            text = (folder / name).read_text().strip()
+        if text := _text(folder / name):
             limit = _NO_MEMORY_LIMIT if text == "max" else int(text)
             return limit if limit < _NO_MEMORY_LIMIT else None
     return None
+
+
+def _cpuset_of(folder: Path) -> tuple[int, ...]:
+    names = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
+    return next((parse_cpu_list(text) for name in names if (text := _text(folder / name))), ())
+
+
+def _halted_seconds_of(folder: Path) -> float:
+    return parse_cpu_stat(_text(folder / "cpu.stat"))

@@ -1,18 +1,26 @@
-"""What else went on while we measured: stolen time, other processes, load, frequency."""
+"""What else went on while we measured: stolen time, other processes, load, frequency, heat."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-_STEAL_LIMIT = 0.02
+from octavo.bench.cgroup import halted_seconds
+
+STEAL_LIMIT = 0.02
+"""The share of the time of our cores that the hypervisor may take before it is called noise."""
+
 _FOREIGN_LIMIT = 0.05
+_HALTED_LIMIT = 0.01
 _LOAD_LIMIT = 1.5
+_SLOWED = 0.75
+"""The lowest frequency may be this share of the highest before the difference is called noise."""
+
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -38,10 +46,14 @@ class Snapshot:
     Attributes:
         times: of the CPUs that are measured on.
         load: processes that wanted to run, mean of the last minute.
+        halted: seconds for which our container kept CPUs from running us, added up.
+        throttled: how often our CPUs were slowed down for heat or power, added up.
     """
 
     times: CpuTimes
     load: float
+    halted: float = 0.0
+    throttled: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ class Noise:
         load: the load average of the last minute when measuring began.
         megahertz: the lowest and highest frequency of our cores seen, None where unreadable.
         reasons: why the measurement is called noisy; empty where it is not.
+        halted: the share of our cores' time for which our container kept them from running us.
+        throttled: how often our cores were slowed down for heat or power.
     """
 
     steal: float
@@ -61,6 +75,8 @@ class Noise:
     load: float
     megahertz: tuple[float, float] | None
     reasons: tuple[str, ...] = ()
+    halted: float = 0.0
+    throttled: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
@@ -100,7 +116,8 @@ def snapshot(cpus: Collection[int]) -> Snapshot:
     """Read the counters now."""
     text = Path("/proc/stat").read_text()
     ticks = os.sysconf("SC_CLK_TCK")
-    return Snapshot(parse_stat(text, cpus, ticks), os.getloadavg()[0])
+    times = parse_stat(text, cpus, ticks)
+    return Snapshot(times, os.getloadavg()[0], halted_seconds(), read_throttled(cpus))
 
 
 def read_megahertz(cpus: Iterable[int], root: Path = _CPU) -> tuple[float, ...]:
@@ -111,6 +128,26 @@ def read_megahertz(cpus: Iterable[int], root: Path = _CPU) -> tuple[float, ...]:
             text = (root / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq").read_text()
             found.append(int(text) / 1000)
     return tuple(found)
+
+
+def read_throttled(cpus: Iterable[int], root: Path = _CPU) -> int:
+    """Return how often CPUs were slowed down for heat or power since the machine started.
+
+    Intel's counters of the cores and of their packages, added up; 0 where the kernel has none.
+    """
+    cores = 0
+    packages: dict[int, int] = {}
+    for folder in (root / f"cpu{cpu}" for cpu in cpus):
+        cores += _count(folder / "thermal_throttle" / "core_throttle_count")
+        package = _count(folder / "topology" / "physical_package_id")
+        packages[package] = _count(folder / "thermal_throttle" / "package_throttle_count")
+    return cores + sum(packages.values())
+
+
+def _count(file: Path) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(file.read_text())
+    return 0
 
 
 def overloaded(load: float, cpus: int) -> bool:
@@ -138,17 +175,34 @@ def noise_between(
         reasons: why the measurement is noisy for other reasons.
     """
     total = max(after.times.total - before.times.total, 1e-9)
-    steal = max(0.0, (after.times.stolen - before.times.stolen) / total)
-    foreign = max(0.0, (after.times.busy - before.times.busy - own_seconds) / total)
-    found = list(reasons)
-    if steal > _STEAL_LIMIT:
-        found.append(f"the hypervisor took {steal:.0%} of the time of our cores")
-    if foreign > _FOREIGN_LIMIT:
-        found.append(f"other processes used {foreign:.0%} of the time of our cores")
-    if overloaded(before.load, cpus):
-        found.append(f"the load average was {before.load:.1f} on {cpus} CPUs")
-    seen = (min(megahertz), max(megahertz)) if megahertz else None
-    return Noise(steal, foreign, before.load, seen, tuple(found))
+    noise = Noise(
+        steal=max(0.0, (after.times.stolen - before.times.stolen) / total),
+        foreign=max(0.0, (after.times.busy - before.times.busy - own_seconds) / total),
+        load=before.load,
+        megahertz=(min(megahertz), max(megahertz)) if megahertz else None,
+        halted=max(0.0, (after.halted - before.halted) / total),
+        throttled=max(0, after.throttled - before.throttled),
+    )
+    return replace(noise, reasons=(*reasons, *_reasons(noise, cpus)))
+
+
+def _reasons(noise: Noise, cpus: int) -> Iterator[str]:
+    if noise.steal > STEAL_LIMIT:
+        yield f"the hypervisor took {noise.steal:.0%} of the time of our cores"
+    if noise.foreign > _FOREIGN_LIMIT:
+        yield f"other processes used {noise.foreign:.0%} of the time of our cores"
+    if noise.halted > _HALTED_LIMIT:
+        yield (
+            f"the container's CPU limit halted our cores for {noise.halted:.0%} of the time; "
+            "use fewer threads in all"
+        )
+    if noise.throttled:
+        yield f"our cores were slowed down for heat or power ({noise.throttled} events)"
+    if noise.megahertz and noise.megahertz[0] < _SLOWED * noise.megahertz[1]:
+        low, high = noise.megahertz
+        yield f"the frequency of our cores lay between {low:.0f} and {high:.0f} MHz"
+    if overloaded(noise.load, cpus):
+        yield f"the load average was {noise.load:.1f} on {cpus} CPUs"
 
 
 class Watch:

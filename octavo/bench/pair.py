@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from octavo.arrays import Batch, batch_size
-from octavo.bench.noise import Noise, Watch
+from octavo.bench.noise import Watch
+from octavo.bench.places import Layout, complaints, places, used
 from octavo.bench.process import DEFAULT_LIMITS, Limits, ModelRef
 from octavo.bench.results import PairResult
 from octavo.bench.schedule import MIN_BLOCKS, WIDTH, Schedule, check_seconds, plan_schedule
 from octavo.bench.side import Side, started
 from octavo.bench.stats import Interval, ratio_interval
-from octavo.bench.topology import available_topology, choose_cores
+from octavo.bench.topology import available_topology
 from octavo.target import Target
 
 
@@ -23,42 +24,59 @@ def measure_pair(
     target: Target,
     *,
     seconds: float,
+    instances: int = 1,
     seed: int = 0,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[float], None] | None = None,
 ) -> PairResult:
     """Measure two models against each other on this machine.
 
-    Each model has a process of its own, pinned to the same cores; blocks of calls alternate
-    (A B B A ...), so that one runs at a time and slow changes of the machine cancel. The blocks are
-    paired in their order. It ends when the ratio's 95 % interval is narrower than 5 % of the ratio,
-    or when the time is up, but not before each model has had `MIN_BLOCKS` blocks.
+    Each model has processes of its own, pinned to the same cores; blocks of calls alternate
+    (A B B A ...), so that all instances of one run while those of the other stand still, and slow
+    changes of the machine cancel. The blocks are paired in their order. It ends when the ratio's
+    95 % interval is narrower than 5 % of the ratio, or when the time is up, but not before each
+    model has had `MIN_BLOCKS` blocks.
 
     Args:
         baseline: the model compared with, as a rule FP32.
         candidate: the other one, as a rule INT8.
         batch: the inputs of every call.
-        target: its `threads` is the number of cores.
+        target: its `threads` is the number of cores of an instance.
         seconds: the time for the blocks; loading and warming up come before it.
+        instances: processes of each model, on cores of their own.
         seed: of the bootstrap.
         limits: how long a worker may take before it counts as hung.
         progress: is told the share of the time that has passed, 0 to 1.
 
     Raises:
-        UsageError: there are fewer CPUs than threads, or no time.
-        OctavoError: a model cannot be loaded or run, or its process died or hung.
+        UsageError: there are fewer cores than that, or no time.
+        OctavoError: a model cannot be loaded or run, or a process of it died or hung.
     """
     check_seconds(seconds)
-    cores = choose_cores(available_topology(), target.threads)
-    with started((baseline, candidate), batch, cores, limits) as sides:
+    topology = available_topology()
+    chosen = places(topology, Layout(instances, target.threads))
+    with started((baseline, candidate), batch, chosen, limits) as sides:
         schedule = plan_schedule(max(side.warm_up(seconds) for side in sides), seconds, len(sides))
-        watch = Watch(cores, _cpu_seconds(sides))
+        watch = Watch(used(chosen), _cpu_seconds(sides))
         begun = time.monotonic()
         interval = _alternate(sides, schedule, seed, watch, progress or (lambda share: None))
         spent = time.monotonic() - begun
-        reasons = [complaint for side in sides for complaint in side.escaped(cores)]
+        reasons = complaints(topology, chosen)
+        reasons += [complaint for side in sides for complaint in side.escaped()]
         noise = watch.finish(_cpu_seconds(sides), [*reasons, *_too_wide(interval, spent)])
-        return _result(sides, interval, batch, target, spent, noise)
+        measured = [side.measurement(seed) for side in sides]
+        return PairResult(
+            baseline=measured[0],
+            candidate=measured[1],
+            ratio=interval.value,
+            ratio_ci95=(interval.low, interval.high),
+            blocks=len(sides[0].blocks),
+            seconds=spent,
+            batch_size=batch_size(batch),
+            cores_per_instance=target.threads,
+            noise=noise,
+            instances=instances,
+        )
 
 
 def _alternate(
@@ -93,25 +111,3 @@ def _too_wide(interval: Interval, seconds: float) -> list[str]:
 
 def _cpu_seconds(sides: Sequence[Side]) -> float:
     return sum(side.cpu_seconds() for side in sides)
-
-
-def _result(
-    sides: Sequence[Side],
-    interval: Interval,
-    batch: Batch,
-    target: Target,
-    seconds: float,
-    noise: Noise,
-) -> PairResult:
-    baseline, candidate = (side.measurement() for side in sides)
-    return PairResult(
-        baseline=baseline,
-        candidate=candidate,
-        ratio=interval.value,
-        ratio_ci95=(interval.low, interval.high),
-        blocks=len(sides[0].blocks),
-        seconds=seconds,
-        batch_size=batch_size(batch),
-        cores_per_instance=target.threads,
-        noise=noise,
-    )

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from octavo.bench.places import Place
 from octavo.errors import (
     ArtifactError,
     DataError,
@@ -78,9 +79,10 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def _command(model: ModelRef, inputs: Path, cores: Sequence[int]) -> list[str]:
+def _command(model: ModelRef, inputs: Path, place: Place) -> list[str]:
     options = ["--backend", model.backend, "--folder", str(model.folder), "--inputs", str(inputs)]
-    options += ["--cores", ",".join(map(str, cores)), "--parent", str(os.getpid())]
+    options += ["--cores", ",".join(map(str, place.cores)), "--parent", str(os.getpid())]
+    options += [] if place.node is None else ["--node", str(place.node)]
     options += [part for module in model.imports for part in ("--import", module)]
     program = model.program or (sys.executable, "-P", "-m", "octavo.bench.worker")
     return [*program, *options] + (["--trust"] if model.trust else [])
@@ -96,39 +98,56 @@ def _environment(model: ModelRef) -> dict[str, str]:
 
 
 class Worker:
-    """One model in a process of its own; a context manager that ends the process.
+    """One instance of a model in a process of its own; a context manager that ends the process.
 
-    `send` and `receive` are apart so that several workers can be told to run before the first is
+    `send` and `receive_all` are apart so that all instances are told to run before the first is
     heard. The process leads a session of its own: Ctrl-C does not reach it, and ending its process
     group ends what its framework may have started.
     """
 
     def __init__(
-        self, model: ModelRef, inputs: Path, cores: Sequence[int], limits: Limits, log: Path
+        self,
+        model: ModelRef,
+        inputs: Path,
+        place: Place,
+        limits: Limits,
+        log: Path,
+        number: str = "",
     ) -> None:
         """Start the process; `receive` then waits for the model to be loaded.
 
         Args:
             model: what it runs.
             inputs: the `.npz` file with the batch it runs.
-            cores: the cores it is pinned to, as many as it has threads.
+            place: the cores it is pinned to, as many as it has threads, and its memory node.
             limits: how long it may take.
             log: the file for what it prints.
+            number: which instance it is, such as `2 of 4`; empty where there is one.
+
+        Raises:
+            OctavoError: the system lets no process be started.
         """
         self.model = model
+        self.place = place
         self.limits = limits
+        self.title = repr(model.label) + (f" (instance {number})" if number else "")
         self._log = log
         self._received = b""
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                _command(model, inputs, cores),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                bufsize=0,
-                env=_environment(model),
-                start_new_session=True,
-            )
+        try:
+            with log.open("wb") as errors:
+                self._process = subprocess.Popen(
+                    _command(model, inputs, place),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    bufsize=0,
+                    env=_environment(model),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise OctavoError(
+                f"cannot start the worker that runs {self.title}: {error.strerror}"
+            ) from error
 
     @property
     def pid(self) -> int:
@@ -178,21 +197,8 @@ class Worker:
             raise self._death() from None
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        """Wait for the next answer.
-
-        Args:
-            seconds: how long.
-
-        Raises:
-            OctavoError: the worker died, gave no answer in time, or answered with an error, which
-                is raised as the kind it was there.
-        """
-        answer: dict[str, Any] = json.loads(self._line(time.monotonic() + seconds, seconds))
-        if "error" not in answer:
-            return answer
-        kinds = {kind.__name__: kind for kind in _KINDS}
-        kind = kinds.get(answer["error"]["type"], OctavoError)
-        raise kind(f"cannot run {self.model.label!r}: {answer['error']['message']}")
+        """Wait for its next answer; see `receive_all`."""
+        return receive_all([self], seconds)[0]
 
     def pause(self) -> None:
         """Stop its threads, which may go on spinning for long after their last call."""
@@ -207,33 +213,49 @@ class Worker:
         self._signal(signal.SIGKILL)
         self._process.wait()
 
-    def _line(self, deadline: float, seconds: float) -> bytes:
+    @property
+    def output(self) -> int:
+        """The file descriptor that its answers come from."""
         assert self._process.stdout is not None
-        while b"\n" not in self._received:
-            if not self._readable(deadline - time.monotonic()):
-                raise OctavoError(
-                    f"the worker that runs {self.model.label!r} gave no answer within {seconds:g} "
-                    f"seconds and was stopped{self._last_words()}"
-                )
-            chunk = self._process.stdout.read(1 << 16)
-            if not chunk:
-                raise self._death()
-            self._received += chunk
-        line, _, self._received = self._received.partition(b"\n")
-        return line
+        return self._process.stdout.fileno()
 
-    def _readable(self, seconds: float) -> bool:
-        poll = select.poll()
-        assert self._process.stdout is not None
-        poll.register(self._process.stdout, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
+    def take(self) -> dict[str, Any] | None:
+        """Read what it has written, which must not be nothing; None where no answer is complete.
+
+        Raises:
+            OctavoError: it died, or answered with an error, which is raised as the kind it was
+                there.
+        """
+        chunk = os.read(self.output, 1 << 16)
+        if not chunk:
+            raise self._death()
+        self._received += chunk
+        line, newline, rest = self._received.partition(b"\n")
+        if not newline:
+            return None
+        self._received = rest
+        return self._accepted(json.loads(line))
+
+    def silence(self, seconds: float) -> OctavoError:
+        """Return the error of a worker that gave no answer."""
+        return OctavoError(
+            f"the worker that runs {self.title} gave no answer within {seconds:g} seconds and was "
+            f"stopped{self._last_words()}"
+        )
+
+    def _accepted(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if "error" not in answer:
+            return answer
+        kinds = {kind.__name__: kind for kind in _KINDS}
+        kind = kinds.get(answer["error"]["type"], OctavoError)
+        raise kind(f"cannot run {self.title}: {answer['error']['message']}")
 
     def _quit(self) -> None:
         """Let it end by itself; not waited for, so that `kill` still owns the process group."""
         self.resume()
         with contextlib.suppress(OctavoError):
             self.send("quit")
-            self._readable(_QUIT_SECONDS)
+            _readable([self], _QUIT_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         # Before `wait` has returned, the id cannot have passed to another process.
@@ -247,10 +269,41 @@ class Worker:
         killer = signal.Signals(-code).name if code < 0 else None
         how = f"was killed by {killer}" if killer else f"ended with status {code}"
         hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
-        return OctavoError(
-            f"the worker that runs {self.model.label!r} {how}{hint}{self._last_words()}"
-        )
+        return OctavoError(f"the worker that runs {self.title} {how}{hint}{self._last_words()}")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return f"; its last words: {lines[-1].strip()}" if lines else ""
+
+
+def receive_all(workers: Sequence[Worker], seconds: float) -> list[dict[str, Any]]:
+    """Wait for one answer of each worker; the first failure of any ends the waiting.
+
+    Args:
+        workers: those that were sent a command.
+        seconds: how long all of them may take.
+
+    Raises:
+        OctavoError: a worker died, gave no answer in time, or answered with an error.
+    """
+    deadline = time.monotonic() + seconds
+    answers: dict[int, dict[str, Any]] = {}
+    waiting = {worker.output: worker for worker in workers}
+    while waiting:
+        ready = _readable(waiting.values(), deadline - time.monotonic())
+        if not ready:
+            raise next(iter(waiting.values())).silence(seconds)
+        for output in ready:
+            answer = waiting[output].take()
+            if answer is not None:
+                answers[output] = answer
+                del waiting[output]
+    return [answers[worker.output] for worker in workers]
+
+
+def _readable(workers: Iterable[Worker], seconds: float) -> list[int]:
+    """Wait until some workers have written or ended; return their outputs."""
+    poll = select.poll()
+    for worker in workers:
+        poll.register(worker.output, select.POLLIN)
+    return [output for output, _ in poll.poll(max(0.0, seconds) * 1000)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from octavo.bench.noise import Noise
@@ -11,16 +11,58 @@ from octavo.bench.stats import Latency
 
 
 @dataclass(frozen=True)
+class Instance:
+    """One of the processes that run a model at the same time.
+
+    Attributes:
+        cores: the cores its threads could run on, read back from the kernel after warm-up.
+        memory_node: the memory node it was bound to, as the kernel tells; None where it was not.
+        throughput: samples per second, while all instances ran.
+        latency: percentiles of the time of one call.
+        samples: samples completed while measuring.
+        peak_memory_mb: the most memory it held, 10^6 bytes.
+    """
+
+    cores: tuple[int, ...]
+    memory_node: int | None
+    throughput: float
+    latency: Latency
+    samples: int
+    peak_memory_mb: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return {
+            "cores": list(self.cores),
+            "memory_node": self.memory_node,
+            "throughput": self.throughput,
+            "latency_ms": self.latency.to_json(),
+            "samples": self.samples,
+            "peak_memory_mb": self.peak_memory_mb,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Instance:
+        """Read what `to_json` wrote."""
+        rest = {name: value for name, value in data.items() if name != "latency_ms"}
+        latency = Latency(**data["latency_ms"])
+        return cls(**rest | {"latency": latency, "cores": tuple(data["cores"])})
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """The speed of one model.
+    """The speed of one model, of all its instances together.
 
     Attributes:
         label: the model's label.
         throughput: completed samples over wall-clock time, samples per second.
         latency: percentiles of the time of one call.
         samples: samples completed while measuring.
-        peak_memory_mb: the most memory its worker held, 10^6 bytes.
-        cores: the cores its threads could run on, read back from the kernel after warm-up.
+        peak_memory_mb: the most memory that its workers held, 10^6 bytes; several are added up.
+        cores: the cores their threads could run on, read back from the kernel after warm-up.
+        throughput_ci95: the 95 % confidence interval of the throughput, from the blocks.
+        per_instance: the same for every instance.
+        latencies_ms: at most 2,000 latencies, sorted and evenly spaced; not in the JSON form.
     """
 
     label: str
@@ -29,24 +71,37 @@ class Measurement:
     samples: int
     peak_memory_mb: float
     cores: tuple[int, ...]
+    throughput_ci95: tuple[float, float] | None = None
+    per_instance: tuple[Instance, ...] = ()
+    latencies_ms: tuple[float, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         return {
             "label": self.label,
             "throughput": self.throughput,
+            "throughput_ci95": self.throughput_ci95 and list(self.throughput_ci95),
             "latency_ms": self.latency.to_json(),
             "samples": self.samples,
             "peak_memory_mb": self.peak_memory_mb,
             "cores": list(self.cores),
+            "per_instance": [one.to_json() for one in self.per_instance],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        """Read what `to_json` wrote."""
-        rest = {name: value for name, value in data.items() if name != "latency_ms"}
-        latency = Latency(**data["latency_ms"])
-        return cls(**rest | {"latency": latency, "cores": tuple(data["cores"])})
+        """Read what `to_json` wrote, now or before it told of instances."""
+        interval = data.get("throughput_ci95")
+        return cls(
+            label=data["label"],
+            throughput=data["throughput"],
+            latency=Latency(**data["latency_ms"]),
+            samples=data["samples"],
+            peak_memory_mb=data["peak_memory_mb"],
+            cores=tuple(data["cores"]),
+            throughput_ci95=(interval[0], interval[1]) if interval else None,
+            per_instance=tuple(map(Instance.from_json, data.get("per_instance", ()))),
+        )
 
 
 @dataclass(frozen=True)

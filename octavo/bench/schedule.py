@@ -16,6 +16,8 @@ _BLOCK_SECONDS = 0.1
 _BLOCK_CALLS = 5
 _LEAD_IN_SECONDS = 0.01
 _LEAD_IN_SHARE = 20
+_START_SECONDS = 0.002
+_START_SECONDS_EACH = 0.0002
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ def plan_schedule(latency: float, seconds: float, sides: int) -> Schedule:
     # Where one call takes long, it is little longer on cold caches, and a lead-in costs much.
     lead_in = _LEAD_IN_SECONDS if latency < _LEAD_IN_SHARE * _LEAD_IN_SECONDS else 0.0
     return Schedule(block, min(lead_in, block / 5), seconds, latency)
+
+
+def start_delay(instances: int) -> float:
+    """Return how long it takes until all instances have heard when they are to begin."""
+    return _START_SECONDS + _START_SECONDS_EACH * instances if instances > 1 else 0.0
 
 
 def warm_up_seconds(seconds: float) -> float:

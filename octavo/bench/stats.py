@@ -14,40 +14,37 @@ from octavo.arrays import FloatArray
 _RESAMPLES = 2000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Block:
-    """One uninterrupted run of calls of one model.
+    """What one model did in one stretch of time.
 
     Attributes:
-        samples: samples per call.
-        latencies: nanoseconds of every call, int64; they touch each other.
-        started: the monotonic clock at its beginning, nanoseconds.
+        completed: samples completed.
+        seconds: wall-clock time.
     """
 
-    samples: int
-    latencies: NDArray[np.int64]
-    started: int = 0
-
-    @property
-    def completed(self) -> int:
-        """Samples completed."""
-        return self.samples * len(self.latencies)
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time."""
-        return float(self.latencies.sum()) / 1e9
+    completed: float
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of the time of one call, milliseconds."""
+    """Percentiles of the time of one call, milliseconds.
+
+    Attributes:
+        p50: the median.
+        p90: of ten calls one took longer.
+        p99: of 100 calls one took longer.
+        p999: of 1,000 calls one took longer; of fewer calls it is near to the longest. None in
+            what was recorded without it.
+    """
 
     p50: float
     p90: float
     p99: float
+    p999: float | None = None
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | None]:
         """Return a JSON-ready form."""
         return asdict(self)
 
@@ -71,10 +68,21 @@ def throughput(blocks: Sequence[Block]) -> float:
     return sum(block.completed for block in blocks) / sum(block.seconds for block in blocks)
 
 
-def latency(blocks: Sequence[Block]) -> Latency:
-    """Return the latency percentiles over all calls of all blocks."""
-    every = np.concatenate([block.latencies for block in blocks])
-    return Latency(*(float(value) for value in np.percentile(every, [50, 90, 99]) / 1e6))
+def latency(nanoseconds: NDArray[np.int64]) -> Latency:
+    """Return the percentiles of the latencies of some calls."""
+    values = np.percentile(nanoseconds, [50, 90, 99, 99.9]) / 1e6
+    return Latency(*(float(value) for value in values))
+
+
+def sample_of(nanoseconds: NDArray[np.int64], most: int = 2000) -> tuple[float, ...]:
+    """Return latencies in milliseconds, sorted.
+
+    Of more than `most` these are evenly spaced ones, with the shortest and the longest.
+    """
+    ordered = np.sort(nanoseconds)
+    if len(ordered) > most:
+        ordered = ordered[np.linspace(0, len(ordered) - 1, most).round().astype(np.intp)]
+    return tuple(float(value) for value in ordered / 1e6)
 
 
 def throughput_interval(blocks: Sequence[Block], *, seed: int = 0, level: float = 0.95) -> Interval:

@@ -1,142 +1,131 @@
-"""The machine's cores as the operating system shows them, and which of them to use."""
+"""The machine's cores as the operating system shows them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from octavo.errors import UsageError
+from octavo.bench.cgroup import GROUPS, MEMBERSHIP, cpu_limit, cpuset
+from octavo.bench.cores import Core, Topology, parse_cpu_list
+from octavo.bench.layout import choose_cores, layout, node_of
+
+__all__ = [
+    "Core",
+    "Topology",
+    "allowed_cpus",
+    "available_topology",
+    "choose_cores",
+    "layout",
+    "node_of",
+    "offline_cpus",
+    "parse_cpu_list",
+    "read_topology",
+]
+
+_SYSTEM = Path("/sys/devices/system")
+_SLOWER = 0.8
+"""A core of less than this share of the largest capacity is an efficiency core."""
 
 
-@dataclass(frozen=True)
-class Core:
-    """A physical core.
-
-    Attributes:
-        socket: the number of its processor.
-        node: the number of the memory node (NUMA) it is near to.
-        cpus: the numbers of its hardware threads, what affinity is set to.
-    """
-
-    socket: int
-    node: int
-    cpus: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Topology:
-    """The physical cores of a machine, in the order of their first hardware threads."""
-
-    cores: tuple[Core, ...]
-
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """All hardware threads."""
-        return tuple(sorted(cpu for core in self.cores for cpu in core.cpus))
-
-    @property
-    def sockets(self) -> int:
-        """The number of processors."""
-        return len({core.socket for core in self.cores})
-
-    @property
-    def nodes(self) -> int:
-        """The number of memory nodes."""
-        return len({core.node for core in self.cores})
-
-    @property
-    def smt(self) -> bool:
-        """Whether some hardware threads share a core."""
-        return any(len(core.cpus) > 1 for core in self.cores)
-
-    def restricted(self, cpus: Collection[int]) -> Topology:
-        """Return what is left of it when only the hardware threads `cpus` may be used."""
-        kept = (
-            Core(core.socket, core.node, tuple(cpu for cpu in core.cpus if cpu in cpus))
-            for core in self.cores
-        )
-        return Topology(tuple(core for core in kept if core.cpus))
-
-
-def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """Read the kernel's form of a list of processors, for example `0-3,8,10-11`."""
-    cpus: list[int] = []
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        cpus.extend(range(int(first), int(last or first) + 1))
-    return tuple(cpus)
-
-
-def read_topology(root: Path = Path("/sys/devices/system")) -> Topology:
+def read_topology(root: Path = _SYSTEM) -> Topology:
     """Return the online cores of this machine.
 
-    Where the kernel does not show them, every hardware thread this process may use counts as a
-    core.
+    What the kernel does not show (a virtual machine may lack any field) is taken for one socket,
+    one memory node, and a core for each hardware thread. Where it shows no CPU, every one that
+    this process may use counts as a core.
 
     Args:
         root: the folder that holds `cpu/cpu0/topology` and `node/node0/cpulist`.
     """
-    nodes = {
+    folder = root / "cpu"
+    online = _online(folder) or tuple(sorted(os.sched_getaffinity(0)))
+    nodes = _nodes(root / "node")
+    slow = _efficiency(root, online)
+    cores: list[Core] = []
+    left = set(online)
+    for cpu in online:
+        if cpu in left:
+            threads = left & {cpu, *_siblings(folder / f"cpu{cpu}" / "topology")}
+            left -= threads
+            socket = _number(folder / f"cpu{cpu}" / "topology" / "physical_package_id") or 0
+            node = nodes.get(cpu, 0)
+            cores.append(Core(max(0, socket), node, tuple(sorted(threads)), cpu in slow))
+    return Topology(tuple(cores))
+
+
+def offline_cpus(root: Path = _SYSTEM) -> tuple[int, ...]:
+    """Return the hardware threads that are there and switched off; argument as `read_topology`."""
+    folder = root / "cpu"
+    return tuple(cpu for cpu in _cpus(folder / "present") if cpu not in _online(folder))
+
+
+def _nodes(folder: Path) -> dict[int, int]:
+    return {
         cpu: int(path.parent.name.removeprefix("node"))
-        for path in root.glob("node/node[0-9]*/cpulist")
-        for cpu in parse_cpu_list(path.read_text())
+        for path in folder.glob("node[0-9]*/cpulist")
+        for cpu in _cpus(path)
     }
-    # An offline core has no topology folder.
-    folders = root.glob("cpu/cpu[0-9]*/topology")
-    cores = {core.cpus[0]: core for core in (_read_core(folder, nodes) for folder in folders)}
-    if not cores:
-        return Topology(tuple(Core(0, 0, (cpu,)) for cpu in sorted(os.sched_getaffinity(0))))
-    return Topology(tuple(cores[first] for first in sorted(cores)))
 
 
-def _read_core(folder: Path, nodes: dict[int, int]) -> Core:
-    cpu = int(folder.parent.name.removeprefix("cpu"))
-    siblings = parse_cpu_list((folder / "thread_siblings_list").read_text()) or (cpu,)
-    socket = int((folder / "physical_package_id").read_text())
-    return Core(socket, nodes.get(cpu, 0), siblings)
+def _online(folder: Path) -> tuple[int, ...]:
+    """The CPUs that run, else those with a topology, which an offline one has not."""
+    shown = (path.parent.name for path in folder.glob("cpu[0-9]*/topology"))
+    with_topology = sorted(int(name.removeprefix("cpu")) for name in shown)
+    return _cpus(folder / "online") or tuple(with_topology)
 
 
-def available_topology() -> Topology:
-    """Return the cores this process may use."""
-    return read_topology().restricted(os.sched_getaffinity(0))
+def _siblings(folder: Path) -> tuple[int, ...]:
+    return _cpus(folder / "core_cpus_list") or _cpus(folder / "thread_siblings_list")
 
 
-def choose_cores(topology: Topology, count: int) -> tuple[int, ...]:
-    """Choose a hardware thread for each of `count` threads of one instance.
+def _efficiency(root: Path, online: Iterable[int]) -> frozenset[int]:
+    """The CPUs of the slower kind, by Intel's lists of both kinds or by the capacities of ARM."""
+    if (root.parent / "cpu_core").is_dir():
+        return frozenset(_cpus(root.parent / "cpu_atom" / "cpus"))
+    found = {cpu: _number(root / "cpu" / f"cpu{cpu}" / "cpu_capacity") for cpu in online}
+    known = {cpu: capacity for cpu, capacity in found.items() if capacity}
+    largest = max(known.values(), default=0)
+    return frozenset(cpu for cpu, capacity in known.items() if capacity < _SLOWER * largest)
 
-    They lie on physical cores of their own, near to one memory node if it has enough, else on one
-    socket; only where there are fewer cores than threads do two share a core. The first core comes
-    last: it serves most interrupts.
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # absent, or the kernel refuses to tell
+        return ""
+
+
+def _cpus(file: Path) -> tuple[int, ...]:
+    return parse_cpu_list(_text(file))
+
+
+def _number(file: Path) -> int | None:
+    text = _text(file)
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def available_topology(
+    root: Path = _SYSTEM, groups: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> Topology:
+    """Return the cores this process may use, and the time of them that its container leaves it.
 
     Args:
-        topology: the cores that may be used.
-        count: the number of threads.
-
-    Raises:
-        UsageError: there are fewer hardware threads than that, or `count` is not positive.
+        root: the folder that `read_topology` reads.
+        groups: where the control groups are mounted.
+        membership: the file that says which groups hold the process.
     """
-    if not 0 < count <= len(topology.cpus):
-        raise UsageError(
-            f"{count} threads asked for, but this process may use {len(topology.cpus)} CPUs; "
-            f"ask for 1 to {len(topology.cpus)}"
-        )
-    by_node = _places((core.node, core) for core in topology.cores)
-    by_socket = _places((core.socket, core) for core in topology.cores)
-    for place in (*by_node, *by_socket, topology.cores):
-        if len(place) >= count:
-            return _first_threads(place)[:count]
-    rest = [cpu for core in topology.cores for cpu in core.cpus[1:]]
-    return (*_first_threads(topology.cores), *rest)[:count]
+    ours = read_topology(root).restricted(allowed_cpus(groups, membership))
+    return replace(ours, quota=cpu_limit(groups, membership))
 
 
-def _places(keyed: Iterable[tuple[int, Core]]) -> list[tuple[Core, ...]]:
-    found: dict[int, list[Core]] = {}
-    for key, core in keyed:
-        found.setdefault(key, []).append(core)
-    return [tuple(found[key]) for key in sorted(found)]
+def allowed_cpus(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> frozenset[int]:
+    """Return the hardware threads that its affinity and its container allow this process.
 
-
-def _first_threads(cores: Collection[Core]) -> tuple[int, ...]:
-    return tuple(sorted((core.cpus[0] for core in cores), key=lambda cpu: (cpu == 0, cpu)))
+    Arguments as `available_topology`.
+    """
+    ours = frozenset(os.sched_getaffinity(0))
+    inside = cpuset(groups, membership)
+    # The kernel keeps the affinity inside; where it does not, as in some sandboxes, the set rules.
+    return ours if inside is None else ours & frozenset(inside) or ours

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from octavo.bench.loop import time_calls
+from octavo.bench.numa import bind_memory, memory_node
 from octavo.errors import OctavoError, UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +95,13 @@ def _warm_up(session: Session, batch: Batch, request: Mapping[str, Any]) -> Answ
     return {"latency": statistics.median(rest), "calls": calls, "cores": cores_of_threads()}
 
 
+def _wait_until(moment: int) -> None:
+    """Wait for a moment of the monotonic clock, at which all instances begin."""
+    time.sleep(max(0, moment - time.perf_counter_ns()) / 1e9)
+
+
 def _run(session: Session, batch: Batch, request: Mapping[str, Any]) -> Answer:
+    _wait_until(request.get("begin", 0))
     if request.get("lead_in"):
         time_calls(session.run, batch, seconds=request["lead_in"])
     limits = {"seconds": request.get("seconds"), "iterations": request.get("iterations")}
@@ -151,9 +158,11 @@ def _take_commands() -> TextIO:
 
 def _serve(arguments: argparse.Namespace, answer: Callable[[Answer], None], opener: Opener) -> None:
     pin(arguments.cores)
+    if arguments.node is not None:
+        bind_memory(arguments.node)
     commands = _take_commands()
     session, batch = opener(arguments)
-    answer({"pid": os.getpid(), "cores": cores_of_threads()})
+    answer({"pid": os.getpid(), "cores": cores_of_threads(), "node": memory_node()})
     for line in commands:
         request = json.loads(line)
         if request["command"] == "quit":
@@ -170,6 +179,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", required=True, type=Path, help="what Backend.save wrote")
     parser.add_argument("--inputs", required=True, type=Path, help=".npz with the inputs by name")
     parser.add_argument("--cores", required=True, type=cores, help="for example 0,1")
+    parser.add_argument("--node", type=int, help="the memory node to take memory from")
     parser.add_argument("--import", action="append", default=[], dest="imports", metavar="MODULE")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process to die with")
     parser.add_argument("--trust", action="store_true", help="let the model run code of its own")

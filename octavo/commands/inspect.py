@@ -13,7 +13,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """Tell what this machine runs in INT8, what is missing, and what disturbs a benchmark."""
     with output(as_json) as show:
         from octavo.doctor import diagnose
-        from octavo.report.terminal import doctor_table
+        from octavo.report.doctor import doctor_table
 
         show(diagnose().to_json(), doctor_table)
 

@@ -52,9 +52,18 @@ def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]]:
     Raises:
         UsageError: one is not of the form `INPUT=SIZES`.
     """
+    return {name: shapes[-1] for name, shapes in all_shapes_of(given).items()}
+
+
+def all_shapes_of(given: list[str] | None) -> dict[str, list[tuple[int, ...]]]:
+    """Return all shapes of each input that `--shape` was given, in their order.
+
+    Raises:
+        UsageError: one is not of the form `INPUT=SIZES`.
+    """
     from octavo.fields import parse_sizes
 
-    shapes = {}
+    shapes: dict[str, list[tuple[int, ...]]] = {}
     for text in given or ():
         name, _, sizes = text.rpartition("=")
         shape = parse_sizes(sizes)
@@ -63,7 +72,7 @@ def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]]:
                 f"--shape takes INPUT=SIZES such as image=1x3x224x224, each at least 1; not "
                 f"{text!r}"
             )
-        shapes[name] = shape
+        shapes.setdefault(name, []).append(shape)
     return shapes
 
 

@@ -24,7 +24,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def quantize_table(result: Row) -> Table:
     """Return the table of `octavo quantize`."""
-    table = _table("", "FP32", "INT8", "")
+    table = make_table("", "FP32", "INT8", "")
     accuracy, throughput = result["accuracy"], result["throughput"]
     table.add_row(*_accuracy_row(accuracy, result))
     if "lost" in accuracy:
@@ -101,42 +101,12 @@ def _over(measured: Row, *, alone: bool) -> str:
     return f"{measured['ratio']:.2f}x ({low:.2f} to {high:.2f}){over}"
 
 
-def benchmark_table(result: Row) -> Table:
-    """Return the table of `octavo benchmark`."""
-    table = _table("model", "samples/s", "p50 ms", "p99 ms", "")
-    runs = [result, *result.get("baselines", {}).values()]
-    for run in runs:
-        models = [run["model"]] if "model" in run else [run["baseline"], run["candidate"]]
-        for model in models:
-            latency = model["latency_ms"]
-            table.add_row(
-                model["label"],
-                f"{model['throughput']:.1f}",
-                f"{latency['p50']:.3f}",
-                f"{latency['p99']:.3f}",
-                _ratio(run) if model is models[-1] else "",
-            )
-    for run in runs:
-        against = f"against {run['baseline']['label']}: " if len(runs) > 1 else ""
-        for reason in run["noise"]["reasons"]:
-            table.add_row("warning", "", "", "", f"{against}{reason}")
-    return table
-
-
-def _ratio(result: Row) -> str:
-    noise = "(noisy)" if result["noisy"] else ""
-    if "ratio" not in result:
-        return noise
-    low, high = result["ratio_ci95"]
-    return f"{result['ratio']:.2f}x ({low:.2f} to {high:.2f}) {noise}".rstrip()
-
-
 def explain_table(result: Row) -> Table:
     """Return the table of `octavo explain`."""
     if result["basis"] == "plan":
-        table = _table("group", "kind", "planned", "share", "why")
+        table = make_table("group", "kind", "planned", "share", "why")
     else:
-        table = _table("group", "kind", "executed", "share", "kernels", "why")
+        table = make_table("group", "kind", "executed", "share", "kernels", "why")
     for row in result["rows"]:
         table.add_row(*_group_cells(row, audited=result["basis"] == "audit"))
     return table
@@ -153,7 +123,7 @@ def _group_cells(row: Row, *, audited: bool) -> list[str]:
 
 def compare_table(result: Row) -> Table:
     """Return the table of `octavo compare`."""
-    table = _table("tensor", f"{SQNR} to {result['baseline']}", "group", "executed", "")
+    table = make_table("tensor", f"{SQNR} to {result['baseline']}", "group", "executed", "")
     for row in result["rows"]:
         sqnr = row["sqnr_db"]
         masked = f"{row['left_out']} masked values left out" if row["left_out"] else ""
@@ -165,37 +135,6 @@ def compare_table(result: Row) -> Table:
             "; ".join(filter(None, ("output" * row["is_output"], row["sizes"], masked))),
         )
     return table
-
-
-def doctor_table(result: Row) -> Table:
-    """Return the table of `octavo doctor`."""
-    table = _table("", "")
-    processor, cores, memory = result["processor"], result["cores"], result["memory_mb"]
-    present = [name for name, there in processor["instructions"].items() if there]
-    table.add_row("processor", f"{processor['model']} ({processor['architecture']})")
-    table.add_row("instructions", ", ".join(present) or "none that matter here")
-    table.add_row("INT8", processor["int8"])
-    table.add_row(
-        "cores", f"{cores['available_cores']} of {cores['physical']}, {cores['threads']} threads"
-    )
-    table.add_row(
-        "memory",
-        f"{memory['available'] / 1e3:.1f} of {memory['total'] / 1e3:.1f} GB",
-    )
-    table.add_row("system", f"{result['system']}, Python {result['python']}")
-    for backend in result["backends"]:
-        table.add_row(backend["name"], _backend(backend))
-    for warning in result["warnings"]:
-        table.add_row("warning", warning)
-    return table
-
-
-def _backend(backend: Row) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in backend["versions"].items())
-    if backend["installed"]:
-        return f"{versions}: {backend['int8']}"
-    missing = ", ".join(backend["missing"])
-    return f"missing {missing}; run: {' && '.join(backend['install'])}"
 
 
 def _percent(change: float) -> str:
@@ -211,7 +150,8 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     return f"{value:.{digits}f}" if 0.001 <= abs(value) < 1000 else f"{value:.{digits}g}"
 
 
-def _table(*columns: str) -> Table:
+def make_table(*columns: str) -> Table:
+    """Return an empty table with columns of these names."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify=_justify(columns, index))
@@ -219,9 +159,9 @@ def _table(*columns: str) -> Table:
 
 
 def _justify(columns: Sequence[str], index: int) -> Any:
-    numeric = {"FP32", "INT8", "samples/s", "p50 ms", "p99 ms", "share"}
+    numeric = {"FP32", "INT8", "samples/s", "share"}
     name = columns[index]
-    return "right" if name in numeric or name.startswith(SQNR) else "left"
+    return "right" if name in numeric or name.startswith(SQNR) or name.endswith(" ms") else "left"
 
 
 def _short(path: str) -> str:

@@ -1,44 +1,26 @@
-"""Measuring models that are on disk, alone or against a baseline."""
+"""Measuring models that are on disk, alone or against a baseline, in one case or in many."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from octavo.bench import PairResult, SingleResult, measure_pair, measure_single
+from octavo.arrays import Array, Batch
+from octavo.bench import ModelRef, PairResult, measure_pair, measure_single
+from octavo.bench.topology import available_topology
 from octavo.data import DataSource, open_dataset
-from octavo.errors import UsageError
+from octavo.errors import OctavoError, UsageError
 from octavo.model import TensorSpec
 from octavo.target import Target
 from octavo.workflow.batches import fixed_batch, sized
+from octavo.workflow.benchmarked import Benchmark, Failure, Measured
+from octavo.workflow.cases import Case, Grid, Shapes, cases
+from octavo.workflow.contestants import Contestants, Sources, open_contestants
 from octavo.workflow.drawn import draw
-from octavo.workflow.measure import float_forms
-from octavo.workflow.opened import Opened, names_artifact, open_any
+from octavo.workflow.machine import describe_machine
 from octavo.workflow.reporter import Reporter
-
-PLAIN = "FP32"
-"""What a float form without a label of its own runs in."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What was measured.
-
-    Attributes:
-        measured: one model, or two in turns.
-        others: the same in turns with the further float forms of the baseline, by name.
-    """
-
-    measured: SingleResult | PairResult
-    others: Mapping[str, PairResult] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `octavo benchmark --json` prints."""
-        others = {name: pair.to_json() for name, pair in self.others.items()}
-        return {**self.measured.to_json(), **({"baselines": others} if others else {})}
 
 
 @dataclass(frozen=True)
@@ -46,128 +28,164 @@ class BenchmarkOptions:
     """How to measure.
 
     Attributes:
-        threads: threads of the one instance; None uses what the artifact was made for, else 1.
-        batch_size: samples of one call, unless the model's is fixed.
-        seconds: the time for measuring, that for each form of the baseline.
+        grid: the layouts, batch sizes and shapes.
+        seconds: the time for measuring, in each case and with each form of the baseline.
         data: where the inputs come from; None draws random ones.
         seed: of random inputs and of the bootstrap.
-        trust: accept files that can run code of their own.
-        shapes: of random inputs by name, with the sample axis.
-        runtime: what runs the model; None is what an artifact was measured with, else the first
-            that can.
-        baseline_runtime: what runs the baseline; None is what an artifact was measured with, else
-            what runs the model.
+        p99_ms: the latency that 99 % of the calls are to keep, None for no limit.
     """
 
-    threads: int | None = None
-    batch_size: int = 1
+    grid: Grid = field(default_factory=Grid)
     seconds: float = 10.0
     data: DataSource | None = None
     seed: int = 0
-    trust: bool = False
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    runtime: str | None = None
-    baseline_runtime: str | None = None
+    p99_ms: float | None = None
 
 
-def run_benchmark(
-    source: object, baseline: object | None, options: BenchmarkOptions, reporter: Reporter
-) -> Benchmark:
-    """Measure a model; see `octavo.benchmark`."""
-    model = open_any(source, trust=options.trust, runtime=options.runtime)
-    other = None if baseline is None else _open_baseline(baseline, model, options)
-    if other is not None:
-        _check_same_inputs(model, other)
-    batch = _batch(model.model.inputs, options)
-    target = Target(threads=_threads(options, model, other))
-    notes = _runtimes(model, other)
-    model = _labelled(model, notes[0], _precision(model, target))
-    with tempfile.TemporaryDirectory(prefix="octavo-") as place:
-        candidate = model.reference(Path(place) / "model", options.trust)
-        if other is None:
-            with reporter.track(f"measuring for {options.seconds:g} s", None):
-                single = measure_single(
-                    candidate, batch, target, seconds=options.seconds, seed=options.seed
-                )
-            return Benchmark(single)
-        pairs = {}
-        forms = _forms(other, notes[1], target)
-        for name, form in forms.items():
-            against = form.reference(Path(place) / f"baseline-{name}", options.trust)
-            over = f"against {form.label} " if len(forms) > 1 else ""
-            with reporter.track(f"measuring {over}for {options.seconds:g} s", None):
-                pairs[name] = measure_pair(
-                    against, candidate, batch, target, seconds=options.seconds, seed=options.seed
-                )
-        return Benchmark(pairs.pop("default"), pairs)
+@dataclass(frozen=True)
+class _Saved:
+    """The models on disk.
 
-
-def _forms(baseline: Opened, note: str, target: Target) -> dict[str, Opened]:
-    """Return what a model is measured against, `default` first: an artifact is there as it is.
-
-    Of a source these are the forms that `octavo quantize` measures against.
+    Attributes:
+        model: what is measured.
+        baselines: what it is measured against by name, `default` first; none where it is alone.
     """
-    if baseline.artifact is not None:
-        return {"default": _labelled(baseline, note)}
-    forms = float_forms(baseline.backend, baseline.model, target)
-    return {
-        name: _labelled(
-            replace(baseline, model=form), note, (form.label or PLAIN) if len(forms) > 1 else ""
-        )
-        for name, form in forms.items()
-    }
+
+    model: ModelRef
+    baselines: Mapping[str, ModelRef]
 
 
-def _precision(model: Opened, target: Target) -> str:
-    """Return what a source runs in, where its runtime could run it in another precision too."""
-    several = len(float_forms(model.backend, model.model, target)) > 1
-    return PLAIN if model.artifact is None and several else ""
+def run_benchmark(sources: Sources, options: BenchmarkOptions, reporter: Reporter) -> Benchmark:
+    """Measure a model; see `octavo.benchmark`."""
+    them = open_contestants(sources)
+    topology = available_topology()
+    layouts = options.grid.layouts(topology, them.made_for)
+    inputs = them.model.model.inputs
+    sizes = _sizes(inputs, options.grid, reporter)
+    batches = [_batch(inputs, options, shapes, max(sizes)) for shapes in options.grid.shapes]
+    planned = [
+        (case, batch)
+        for shapes, batch in zip(options.grid.shapes, batches, strict=True)
+        for case in cases(layouts, sizes, [shapes])
+    ]
+    with tempfile.TemporaryDirectory(prefix="octavo-") as place:
+        saved = _save(them, Target(threads=layouts[0].cores), Path(place), sources.trust)
+        done, failures = _measure_all(saved, planned, options, reporter)
+    machine = describe_machine(them.backends, topology)
+    found = Benchmark(done, machine, options.p99_ms, failures)
+    _tell_of_limit(found, reporter)
+    return found
 
 
-def _labelled(opened: Opened, *notes: str) -> Opened:
-    known = ", ".join(note for note in notes if note)
-    return replace(opened, label=f"{opened.label} ({known})") if known else opened
+def _sizes(inputs: Sequence[TensorSpec], grid: Grid, reporter: Reporter) -> tuple[int, ...]:
+    fixed = fixed_batch(inputs)
+    if fixed is None:
+        return grid.batch_sizes
+    if len(grid.batch_sizes) > 1:
+        reporter.warn(f"the model takes {fixed} samples a call: other batch sizes are left out")
+    return (fixed,)
 
 
-def _open_baseline(baseline: object, model: Opened, options: BenchmarkOptions) -> Opened:
-    runtime = options.baseline_runtime
-    if runtime is None and not names_artifact(baseline):
-        runtime = model.backend.name
-    return open_any(baseline, trust=options.trust, runtime=runtime)
-
-
-def _runtimes(model: Opened, baseline: Opened | None) -> tuple[str, str]:
-    """Return the runtimes of both, where those differ."""
-    ours, theirs = model.backend.name, baseline.backend.name if baseline else ""
-    return (ours, theirs) if theirs not in ("", ours) else ("", "")
-
-
-def _threads(options: BenchmarkOptions, *models: Opened | None) -> int:
-    made_for = [one.artifact.manifest.threads for one in models if one and one.artifact]
-    return options.threads or next(iter(made_for), 1)
-
-
-def _batch(inputs: Sequence[TensorSpec], options: BenchmarkOptions) -> dict[str, Any]:
-    if options.shapes and options.data is not None:
+def _batch(
+    inputs: Sequence[TensorSpec], options: BenchmarkOptions, shapes: Shapes, size: int
+) -> dict[str, Array]:
+    """Return the inputs of the largest call; smaller ones take a part of it."""
+    if shapes and options.data is not None:
         raise UsageError("shapes are for random data, and data were given; leave out --shape")
-    size = fixed_batch(inputs) or options.batch_size
     dataset = (
-        draw(inputs, size, options.seed, options.shapes)
+        draw(inputs, size, options.seed, shapes)
         if options.data is None
         else open_dataset(options.data, inputs, role="evaluation", limit=size)
     )
     return sized(next(dataset.batches(size)).inputs, size)
 
 
-def _check_same_inputs(model: Opened, baseline: Opened) -> None:
-    ours = {(spec.name, spec.dtype) for spec in model.model.inputs}
-    theirs = {(spec.name, spec.dtype) for spec in baseline.model.inputs}
-    if ours != theirs:
-        raise UsageError(
-            f"{model.label!r} and {baseline.label!r} have different inputs "
-            f"({_names(model)} and {_names(baseline)}); compare forms of one model"
-        )
+def _save(them: Contestants, target: Target, place: Path, trust: bool) -> _Saved:
+    return _Saved(
+        them.labelled(target).reference(place / "model", trust),
+        {
+            name: form.reference(place / f"baseline-{name}", trust)
+            for name, form in them.forms(target).items()
+        },
+    )
 
 
-def _names(opened: Opened) -> str:
-    return ", ".join(map(str, opened.model.inputs))
+def _measure_all(
+    saved: _Saved,
+    planned: Sequence[tuple[Case, Batch]],
+    options: BenchmarkOptions,
+    reporter: Reporter,
+) -> tuple[list[Measured], list[Failure]]:
+    """Measure every case; one that fails is told, and the others are measured all the same.
+
+    Raises:
+        OctavoError: none could be measured.
+    """
+    done: list[Measured] = []
+    failures: list[Failure] = []
+    errors: list[OctavoError] = []
+    for number, (case, largest) in enumerate(planned, 1):
+        title = f"{number} of {len(planned)}, {case}: " if len(planned) > 1 else ""
+        batch = sized(largest, case.batch_size)
+        try:
+            done.append(_measure(saved, case, batch, options, title, reporter))
+        except OctavoError as error:
+            errors.append(error)
+            failures.append(Failure(case, str(error)))
+            if len(planned) > 1:
+                reporter.warn(f"{case}: {error}")
+        else:
+            if len(planned) > 1:
+                reporter.say(_told(done[-1]))
+    if not done:
+        raise errors[0]
+    return done, failures
+
+
+def _measure(
+    saved: _Saved,
+    case: Case,
+    batch: Batch,
+    options: BenchmarkOptions,
+    title: str,
+    reporter: Reporter,
+) -> Measured:
+    shapes = {name: tuple(array.shape) for name, array in batch.items()}
+    target, instances = Target(threads=case.layout.cores, shapes=shapes), case.layout.instances
+    seconds, seed = options.seconds, options.seed
+    if not saved.baselines:
+        with reporter.track(f"{title}measuring for {seconds:g} s", None):
+            single = measure_single(
+                saved.model, batch, target, seconds=seconds, instances=instances, seed=seed
+            )
+        return Measured(case, shapes, single)
+    pairs: dict[str, PairResult] = {}
+    for name, baseline in saved.baselines.items():
+        over = f"against {baseline.label} " if len(saved.baselines) > 1 else ""
+        with reporter.track(f"{title}measuring {over}for up to {seconds:g} s", None):
+            pairs[name] = measure_pair(
+                baseline, saved.model, batch, target,
+                seconds=seconds, instances=instances, seed=seed,
+            )  # fmt: skip
+    return Measured(case, shapes, pairs.pop("default"), pairs)
+
+
+def _told(one: Measured) -> str:
+    return ", ".join([str(one.case), *_figures(one)])
+
+
+def _figures(one: Measured) -> Iterator[str]:
+    yield f"{one.model.throughput:.1f} samples/s"
+    yield f"p99 {one.model.latency.p99:.3f} ms"
+    for pair in one.pairs:
+        low, high = pair.ratio_ci95
+        yield f"{pair.ratio:.2f}x ({low:.2f} to {high:.2f}) over {pair.baseline.label}"
+
+
+def _tell_of_limit(found: Benchmark, reporter: Reporter) -> None:
+    for one in found.best:
+        if not found.within(one):
+            reporter.warn(
+                f"no case keeps 99 % of the calls within {found.p99_ms:g} ms; the shortest p99 is "
+                f"{one.model.latency.p99:.3f} ms ({one.case})"
+            )

@@ -21,11 +21,14 @@ class SleepySession:
         self.behaviour = behaviour
         self.threads = threads
         self.calls = 0
+        (core, *_) = sorted(os.sched_getaffinity(0))
+        self.sleep_here = behaviour.get("sleep_by_core", {}).get(str(core), 0.0)
+        self.bad_here = core in behaviour.get("bad_cores", [core])
 
     def run(self, batch):
         self.calls += 1
-        time.sleep(self.behaviour.get("sleep", 0.0))
-        if self.calls > self.behaviour.get("good_calls", sys.maxsize):
+        time.sleep(self.behaviour.get("sleep", self.sleep_here))
+        if self.calls > self.behaviour.get("good_calls", sys.maxsize) and self.bad_here:
             self.misbehave()
         return {"y": batch["x"]}
 

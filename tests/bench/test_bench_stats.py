@@ -5,13 +5,19 @@ from octavo.bench.stats import (
     Block,
     latency,
     ratio_interval,
+    sample_of,
     throughput,
     throughput_interval,
 )
 
 
 def block(*milliseconds, samples=1):
-    return Block(samples, np.array([int(value * 1e6) for value in milliseconds], np.int64))
+    """A block of calls of one instance that took so long."""
+    return Block(samples * len(milliseconds), sum(milliseconds) / 1e3)
+
+
+def nanoseconds(*milliseconds):
+    return np.array([value * 1e6 for value in milliseconds]).astype(np.int64)
 
 
 def test_throughput_is_completed_samples_over_wall_clock():
@@ -19,9 +25,24 @@ def test_throughput_is_completed_samples_over_wall_clock():
     assert throughput(blocks) == pytest.approx(12 / 0.5)
 
 
-def test_latency_percentiles_are_over_all_calls_in_milliseconds():
-    found = latency([block(*range(1, 51)), block(*range(51, 102))])
-    assert (found.p50, found.p90, found.p99) == (51.0, 91.0, 100.0)
+def test_latency_percentiles_are_in_milliseconds():
+    found = latency(nanoseconds(*range(1001, 0, -1)))
+    percentiles = (found.p50, found.p90, found.p99, found.p999)
+    assert percentiles == pytest.approx((501.0, 901.0, 991.0, 1000.0))
+
+
+def test_few_latencies_are_all_in_the_sample():
+    assert sample_of(nanoseconds(3, 1, 2), most=3) == (1.0, 2.0, 3.0)
+
+
+def test_a_sample_of_many_latencies_keeps_both_ends_and_the_percentiles():
+    values = np.random.default_rng(2).lognormal(2, 1, 50_000)
+    found = sample_of(nanoseconds(*values))
+    assert len(found) == 2000
+    assert list(found) == sorted(found)
+    assert (found[0], found[-1]) == pytest.approx((values.min(), values.max()), rel=1e-3)
+    expected = np.percentile(values, [10, 50, 90, 99])
+    assert np.percentile(found, [10, 50, 90, 99]) == pytest.approx(expected, rel=0.02)
 
 
 def test_ratio_is_the_quotient_of_both_throughputs():

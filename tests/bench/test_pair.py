@@ -12,8 +12,10 @@ import psutil
 import pytest
 from sleepy_backend import BATCH, sleepy
 
-from octavo.bench import Limits, measure_pair, measure_single
+from octavo.bench import Limits, PairResult, measure_pair, measure_single
 from octavo.bench.schedule import MIN_BLOCKS
+from octavo.bench.side import Side
+from octavo.bench.topology import available_topology
 from octavo.errors import DataError, ModelError, OctavoError, UsageError
 from octavo.target import Target
 
@@ -78,36 +80,36 @@ def test_little_time_still_gives_the_fewest_blocks_and_a_json_form(tmp_path):
         *("cores_per_instance", "batch_size", "noisy", "noise"),
     }
     assert written["batch_size"] == 2
-    assert set(written["candidate"]["latency_ms"]) == {"p50", "p90", "p99"}
+    assert set(written["candidate"]["latency_ms"]) == {"p50", "p90", "p99", "p999"}
     assert written["candidate"]["peak_memory_mb"] > 5
     assert written["noisy"] == bool(written["noise"]["reasons"])
 
 
 def test_the_blocks_alternate_a_b_b_a_and_never_overlap(tmp_path, monkeypatch):
-    kept = []
-    monkeypatch.setattr(
-        "octavo.bench.pair.ratio_interval", spy_on_blocks(kept, "octavo.bench.pair")
-    )
+    spans = []
+
+    def run(side, schedule, original=Side.run):
+        original(side, schedule)
+        (calls,) = side.windows[-1].calls
+        spans.append((calls.started, calls.ended, side.label))
+
+    monkeypatch.setattr(Side, "run", run)
     models = [sleepy(tmp_path / label, label, sleep=0.001) for label in "AB"]
     measure_pair(*models, BATCH, ONE, seconds=0.1, limits=LIMITS)
-    first, second = kept[-1]
-    spans = sorted(
-        (block.started, block.started + int(block.latencies.sum()), label)
-        for label, blocks in (("A", first), ("B", second))
-        for block in blocks
-    )
-    assert "".join(label for _, _, label in spans) == "ABBA" * (MIN_BLOCKS // 2)
-    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+    assert "".join(label for _, _, label in sorted(spans)) == "ABBA" * (MIN_BLOCKS // 2)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(sorted(spans)))
 
 
-def spy_on_blocks(kept, module):
-    original = sys.modules[module].ratio_interval
-
-    def spy(first, second, **options):
-        kept.append((list(first), list(second)))
-        return original(first, second, **options)
-
-    return spy
+def test_a_result_is_read_back_as_it_was_written(tmp_path):
+    model = sleepy(tmp_path, sleep=0.001)
+    result = measure_pair(model, model, BATCH, ONE, seconds=0.1, limits=LIMITS)
+    written = json.loads(json.dumps(result.to_json()))
+    assert PairResult.from_json(written).to_json() == result.to_json()
+    for side in ("baseline", "candidate"):  # as it was before there were instances
+        del written[side]["per_instance"], written[side]["throughput_ci95"]
+        del written[side]["latency_ms"]["p999"]
+    old = PairResult.from_json(written)
+    assert (old.ratio, old.candidate.per_instance) == (result.ratio, ())
 
 
 def test_a_wide_interval_is_called_noisy(tmp_path, monkeypatch):
@@ -174,18 +176,21 @@ from octavo.target import Target
 pair.WIDTH = 0.0  # only the time ends it
 models = [sleepy(Path(sys.argv[1]) / label, label, sleep=float(sys.argv[2])) for label in "AB"]
 if __name__ == "__main__":
-    measure_pair(*models, BATCH, Target(threads=1), seconds=600,
+    measure_pair(*models, BATCH, Target(threads=1), seconds=600, instances=int(sys.argv[3]),
                  progress=lambda share: print("running", flush=True))
 """
 
 
+INSTANCES = min(2, len(available_topology().cores))
+
+
 @pytest.fixture
 def long_run(tmp_path, monkeypatch):
-    """A process in the middle of a benchmark, and its two workers."""
+    """A process in the middle of a benchmark, and the workers of its two models."""
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    command = [sys.executable, "-c", LONG_RUN, str(tmp_path / "models"), "0.002"]
+    command = [sys.executable, "-c", LONG_RUN, str(tmp_path / "models"), "0.002", str(INSTANCES)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
@@ -196,7 +201,7 @@ def long_run(tmp_path, monkeypatch):
 
 def test_an_interrupt_leaves_no_process_and_no_file(long_run, tmp_path):
     process, workers = long_run
-    assert len(workers) == 2
+    assert len(workers) == 2 * INSTANCES
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does, to all of its group
     _, errors = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
@@ -207,7 +212,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(long_run, tmp_path):
 
 def test_workers_do_not_outlive_a_parent_that_was_killed(long_run):
     process, workers = long_run
-    assert len(workers) == 2
+    assert len(workers) == 2 * INSTANCES
     process.kill()
     assert all_dead(workers)
 
@@ -215,7 +220,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(long_run):
 def test_an_interrupt_while_workers_start_leaves_no_process(tmp_path):
     """It comes as soon as the second worker is seen, perhaps before its parent has a hold of it."""
     started = time.monotonic()
-    command = [sys.executable, "-c", LONG_RUN, str(tmp_path), "600"]
+    command = [sys.executable, "-c", LONG_RUN, str(tmp_path), "600", "1"]
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:

@@ -12,12 +12,20 @@ import pytest
 from sleepy_backend import BATCH, sleepy
 
 import octavo
-from octavo.bench.process import Limits, Worker
+from octavo.bench.places import Place
+from octavo.bench.process import Limits, Worker, receive_all
 from octavo.bench.side import write_batch
 from octavo.errors import ArtifactError, DataError, ModelError, OctavoError, UsageError
 
 LIMITS = Limits(start=60, answer=20)
 CORE = max(os.sched_getaffinity(0))
+
+
+def memory_node_here():
+    """Return node 0 where a process of this machine can be bound to it."""
+    code = "from octavo.bench.numa import *; print(bind_memory(0), memory_node())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return 0 if done.stdout == "True 0\n" else None
 
 
 def wait_for_status(pid, status):
@@ -31,9 +39,10 @@ def start(tmp_path):
     """Start a worker for a model that behaves as told."""
     write_batch(tmp_path / "inputs.npz", BATCH)
 
-    def start(cores=(CORE,), limits=LIMITS, **behaviour):
+    def start(cores=(CORE,), limits=LIMITS, node=None, number="", **behaviour):
         model = sleepy(tmp_path / "model", **behaviour)
-        return Worker(model, tmp_path / "inputs.npz", cores, limits, tmp_path / "log")
+        place = Place(tuple(cores), node)
+        return Worker(model, tmp_path / "inputs.npz", place, limits, tmp_path / "log", number)
 
     return start
 
@@ -174,6 +183,52 @@ def test_a_worker_that_hangs_is_reported_and_ended(start):
     assert not process.is_running()
 
 
+def test_an_instance_is_named_in_errors(start):
+    with start(number="2 of 3", good_calls=1, then="die") as worker:
+        worker.receive(60)
+        with pytest.raises(OctavoError, match=r"runs 'sleepy' \(instance 2 of 3\) was killed"):
+            worker.ask("run", iterations=3)
+
+
+def test_the_first_worker_to_fail_ends_the_waiting_for_all(start, tmp_path):
+    with start(sleep=30) as slow, start(good_calls=0, then="exit") as failing:
+        receive_all([slow, failing], 60)
+        began = time.monotonic()
+        for worker in (slow, failing):
+            worker.send("run", iterations=1)
+        with pytest.raises(OctavoError, match="ended with status 7"):
+            receive_all([slow, failing], 60)
+        assert time.monotonic() - began < 20
+        slow.kill()
+
+
+def test_a_block_begins_at_its_moment(start):
+    with start() as worker:
+        worker.receive(60)
+        begin = time.perf_counter_ns() + 300_000_000
+        answer = worker.ask("run", iterations=1, begin=begin)
+    assert 0 <= answer["started"] - begin < 250_000_000
+
+
+def test_a_moment_that_has_passed_is_not_waited_for(start):
+    with start() as worker:
+        worker.receive(60)
+        assert len(worker.ask("run", iterations=1, begin=1)["latencies"]) == 1
+
+
+@pytest.mark.skipif(memory_node_here() is None, reason="needs libnuma and a kernel that binds")
+def test_its_memory_is_bound_to_its_node(start):
+    with start(node=0) as worker:
+        assert worker.receive(60)["node"] == 0
+        maps = Path(f"/proc/{worker.pid}/numa_maps").read_text()
+    assert "bind:0" in maps
+
+
+def test_memory_is_bound_to_no_node_unless_asked(start):
+    with start() as worker:
+        assert worker.receive(60)["node"] is None
+
+
 def test_a_paused_worker_stands_still_and_goes_on_when_resumed(start):
     with start() as worker:
         worker.receive(60)
@@ -194,12 +249,20 @@ def test_leaving_ends_a_paused_worker(start):
     assert not process.is_running()
 
 
+def test_a_worker_that_cannot_be_started_is_reported(tmp_path):
+    model = replace(sleepy(tmp_path / "model"), program=(str(tmp_path / "none"),))
+    with pytest.raises(
+        OctavoError, match=r"cannot start the worker .* \(instance 1 of 2\): No such"
+    ):
+        Worker(model, tmp_path / "i.npz", Place((CORE,)), LIMITS, tmp_path / "log", "1 of 2")
+
+
 def test_a_backend_the_worker_does_not_know_is_reported(tmp_path):
     model = replace(sleepy(tmp_path / "model"), imports=())
     write_batch(tmp_path / "inputs.npz", BATCH)
     log = tmp_path / "log"
     with (
-        Worker(model, tmp_path / "inputs.npz", (CORE,), LIMITS, log) as worker,
+        Worker(model, tmp_path / "inputs.npz", Place((CORE,)), LIMITS, log) as worker,
         pytest.raises(UsageError, match="no backend 'sleepy'"),
     ):
         worker.receive(60)
@@ -221,7 +284,7 @@ def test_a_program_of_another_environment_takes_the_place_of_the_interpreter(tmp
     (tmp_path / "program.py").write_text(PROGRAM)
     program = (sys.executable, "-P", str(tmp_path / "program.py"))
     model = replace(sleepy(tmp_path / "model"), program=program)
-    with Worker(model, tmp_path / "inputs.npz", (CORE,), LIMITS, tmp_path / "log") as worker:
+    with Worker(model, tmp_path / "inputs.npz", Place((CORE,)), LIMITS, tmp_path / "log") as worker:
         assert worker.receive(60)["cores"] == [CORE]
         assert len(worker.ask("run", iterations=3)["latencies"]) == 3
     root = Path(octavo.__file__).parents[1]  # the modules of this environment would shadow its own

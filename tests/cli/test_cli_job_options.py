@@ -58,7 +58,21 @@ def test_shapes_reach_the_job(job):
 
 def test_shapes_reach_the_benchmark(asked):
     _, options = asked("benchmark", "benchmark", "m.onnx", "--shape", "image=1x3x8x8")
-    assert options["shapes"] == {"image": (1, 3, 8, 8)}
+    assert options["shapes"] == {"image": [(1, 3, 8, 8)]}
+
+
+def test_several_shapes_of_an_input_reach_the_benchmark(asked):
+    flags = [part for length in (8, 16) for part in ("--shape", f"ids=1x{length}")]
+    _, options = asked("benchmark", "benchmark", "m.onnx", *flags)
+    assert options["shapes"] == {"ids": [(1, 8), (1, 16)]}
+
+
+def test_the_instances_and_their_limits_reach_the_benchmark(asked):
+    flags = ("--instances", "auto", "--cores-per-instance", "2", "--batch-size", "1,8")
+    _, options = asked("benchmark", "benchmark", "m.onnx", *flags, "--p99", "20ms")
+    assert (options["instances"], options["threads"]) == ("auto", 2)
+    assert (options["batch_size"], options["p99"], options["sweep"]) == ("1,8", "20ms", False)
+    assert asked("benchmark", "benchmark", "m.onnx", "--sweep")[1]["sweep"] is True
 
 
 def test_a_name_with_an_equals_sign_keeps_it():

@@ -1,13 +1,10 @@
-from dataclasses import replace
-
 import pytest
 from rich.console import Console
 
-from octavo.bench import Measurement, PairResult, SingleResult
+from octavo.bench import Measurement, PairResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
-from octavo.report.terminal import _percent, benchmark_table, compare_table, quantize_table
-from octavo.workflow.benchmark import Benchmark
+from octavo.report.terminal import _percent, compare_table, quantize_table
 from octavo.workflow.compare import Comparison, Difference
 from octavo.workflow.measure import Throughput
 
@@ -28,35 +25,6 @@ def shown(table):
     with console.capture() as captured:
         console.print(table)
     return [line.strip() for line in captured.get().splitlines()]
-
-
-@pytest.mark.parametrize("noisy", [True, False])
-def test_the_benchmark_table_says_what_disturbed_a_pair(noisy):
-    lines = shown(benchmark_table(pair(noisy).to_json()))
-    assert lines[2].endswith("1.25x (0.70 to 1.63) (noisy)") is noisy
-    assert lines[2].endswith("1.25x (0.70 to 1.63)") is not noisy
-    assert any(line.startswith("warning") and REASON in line for line in lines) is noisy
-
-
-def test_the_benchmark_table_shows_every_form_of_the_baseline():
-    shorter = replace(pair(False), baseline=replace(SPEED, label="net.onnx (BF16)"))
-    plain = replace(pair(True), baseline=replace(SPEED, label="net.onnx (FP32)"), ratio=2.5)
-    lines = shown(benchmark_table(Benchmark(shorter, {"f32": plain}).to_json()))
-    assert [line.split("  ")[0] for line in lines[1:5]] == [
-        "net.onnx (BF16)", "net.onnx", "net.onnx (FP32)", "net.onnx",
-    ]  # fmt: skip
-    assert lines[2].endswith("1.25x (0.70 to 1.63)")
-    assert lines[4].endswith("2.50x (0.70 to 1.63) (noisy)")
-    assert lines[5].endswith(f"against net.onnx (FP32): {REASON}")
-
-
-@pytest.mark.parametrize("noisy", [True, False])
-def test_the_benchmark_table_says_what_disturbed_one_model(noisy):
-    lines = shown(
-        benchmark_table(SingleResult(SPEED, (90, 110), 4, 1.0, 1, 1, noise(noisy)).to_json())
-    )
-    assert ("(noisy)" in lines[1]) is noisy
-    assert any(REASON in line for line in lines) is noisy
 
 
 @pytest.mark.parametrize("noisy", [True, False])

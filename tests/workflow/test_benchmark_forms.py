@@ -9,8 +9,9 @@ from octavo.bench import Measurement, PairResult, SingleResult
 from octavo.bench.noise import Noise
 from octavo.bench.stats import Latency
 from octavo.testing.networks import convnet
-from octavo.workflow import benchmark
+from octavo.workflow import benchmark, contestants
 from octavo.workflow.benchmark import BenchmarkOptions, run_benchmark
+from octavo.workflow.contestants import Sources
 from octavo.workflow.measure import float_forms
 from octavo.workflow.opened import Opened
 
@@ -48,8 +49,9 @@ def measured(monkeypatch, reporter):
         def opened(source, **options):
             return Opened(source, backend, backend.load(convnet()), None)
 
-        monkeypatch.setattr(benchmark, "open_any", opened)
-        return run_benchmark("a.npz", baseline, BenchmarkOptions(), reporter), asked
+        monkeypatch.setattr(contestants, "open_any", opened)
+        sources = Sources("a.npz", baseline)
+        return run_benchmark(sources, BenchmarkOptions(), reporter), asked
 
     return run
 

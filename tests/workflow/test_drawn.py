@@ -20,15 +20,14 @@ def test_a_free_batch_needs_no_shape():
 
 
 def test_a_benchmark_takes_shapes():
-    options = BenchmarkOptions(batch_size=2, shapes={"ids": (1, 7)})
-    assert _batch(TOKENS, options)["ids"].shape == (2, 7)
+    assert _batch(TOKENS, BenchmarkOptions(), {"ids": (1, 7)}, 2)["ids"].shape == (2, 7)
 
 
 def test_a_benchmark_of_a_free_size_without_shapes_is_refused():
     with pytest.raises(UsageError, match="has free dimensions"):
-        _batch(TOKENS, BenchmarkOptions())
+        _batch(TOKENS, BenchmarkOptions(), {}, 1)
 
 
 def test_a_benchmark_refuses_shapes_beside_data():
     with pytest.raises(UsageError, match="shapes are for random data"):
-        _batch(TOKENS, BenchmarkOptions(data="ids.npy", shapes={"ids": (1, 7)}))
+        _batch(TOKENS, BenchmarkOptions(data="ids.npy"), {"ids": (1, 7)}, 1)
