@@ -2,5 +2,6 @@
 
 from octavo.doctor.conditions import read_governor
 from octavo.doctor.diagnosis import Diagnosis, diagnose
+from octavo.doctor.processor import describe_processor
 
-__all__ = ["Diagnosis", "diagnose", "read_governor"]
+__all__ = ["Diagnosis", "describe_processor", "diagnose", "read_governor"]

@@ -10,7 +10,14 @@ from typing import Any
 
 from octavo.errors import ArtifactError, UsageError
 from octavo.report.axis import Axis, axis_from_zero, axis_of, tick_text
-from octavo.report.runs import Run, constant_words, differing_words, read_runs
+from octavo.report.runs import (
+    Run,
+    constant_words,
+    differing_words,
+    machine_words,
+    read_limit,
+    read_runs,
+)
 from octavo.report.svg import FAINT, INK, SIZE, Picture, clean, width_of
 
 _WIDTH = 960.0
@@ -20,6 +27,9 @@ _LINE = 20.0
 
 _BAR = 14.0
 _GAP = 20.0
+_VALUE = 90.0
+"""The room behind the longest bar for its number."""
+
 _NAMES = 300.0
 """The most room for the names of layouts."""
 
@@ -101,9 +111,10 @@ def draw_plot(result: Mapping[str, Any]) -> str:
     for run in runs:
         groups.setdefault(run.layout, []).append(run)
     picture = Picture(_WIDTH)
-    y = _head(picture, styles, constant_words(result["rows"]))
+    words = ", ".join(filter(None, (machine_words(result), constant_words(result["rows"]))))
+    y = _head(picture, styles, words)
     y = _throughput(picture, y, groups, styles, differing_words(result["rows"]))
-    y = _latency(picture, y, groups, styles)
+    y = _latency(picture, y, groups, styles, read_limit(result))
     names = ", ".join(_series(run) for run in _firsts(runs))
     return picture.written(
         y + _MARGIN,
@@ -162,7 +173,7 @@ def _throughput(
     picture.text(_MARGIN, y, f"Throughput by {by}" if by else "Throughput", size=15, bold=True)
     names = min(max(map(width_of, groups)), _NAMES) + 12 if by else 0.0
     tall = sum(len(group) * (_BAR + 3) + 10 for group in groups.values()) + 4
-    frame = _Frame(_MARGIN + names, y + 8, _WIDTH - _MARGIN - 70, y + 8 + tall)
+    frame = _Frame(_MARGIN + names, y + 8, _WIDTH - _MARGIN - _VALUE, y + 8 + tall)
     axis = axis_from_zero(max(run.highest for group in groups.values() for run in group), 8)
     _vertical_grid(picture, frame, axis)
     y = frame.top + 7
@@ -191,7 +202,8 @@ def _bar(picture: Picture, frame: _Frame, axis: Axis, y: float, run: Run, style:
             picture.line([(x, middle - 4), (x, middle + 4)], INK, 1.5)
         end = max(end, high)
     shown = f"{run.throughput:,.0f}" if run.throughput >= 1000 else f"{run.throughput:.4g}"
-    picture.text(end + 6, y + _BAR - 2, shown, size=12)
+    noisy = " noisy" if run.noisy else ""
+    picture.text(end + 6, y + _BAR - 2, f"{shown}{noisy}", size=12)
 
 
 def _vertical_grid(picture: Picture, frame: _Frame, axis: Axis) -> None:
@@ -212,6 +224,7 @@ def _latency(
     y: float,
     groups: Mapping[str, Sequence[Run]],
     styles: Mapping[str, _Style],
+    limit: float | None,
 ) -> float:
     """Draw a panel for each layout; return where they end."""
     shown = {layout: [run for run in group if run.curve] for layout, group in groups.items()}
@@ -220,6 +233,8 @@ def _latency(
         return y
     y += 2 * _LINE
     picture.text(_MARGIN, y, "Latency", size=15, bold=True)
+    if limit is not None:
+        picture.text(_MARGIN + 90, y, f"dotted: the limit of {limit:.4g} ms for 99 % of the calls")
     columns = min(len(shown), 2 if len(shown) <= 4 else 3)
     wide = (_WIDTH - 2 * _MARGIN - _GAP * (columns - 1)) / columns
     tall = 300.0 if columns == 1 else 240.0
@@ -227,7 +242,7 @@ def _latency(
         row, column = divmod(number, columns)
         left, top = _MARGIN + column * (wide + _GAP), y + 10 + row * (tall + _GAP)
         frame = _Frame(left + 76, top + (24 if layout else 6), left + wide - 24, top + tall - 44)
-        _panel(picture, frame, layout, group, styles)
+        _panel(picture, frame, layout, group, styles, limit)
     return y + 10 + math.ceil(len(shown) / columns) * (tall + _GAP) - _GAP
 
 
@@ -237,8 +252,10 @@ def _panel(
     title: str,
     group: Sequence[Run],
     styles: Mapping[str, _Style],
+    limit: float | None,
 ) -> None:
-    axis = axis_of([x for run in group for x in run.latencies], 8 if frame.wide > 500 else 4)
+    shown = [x for run in group for x in run.latencies] + [limit] * (limit is not None)
+    axis = axis_of(shown, 8 if frame.wide > 500 else 4)
     if title:
         picture.text(frame.left, frame.top - 8, title, room=frame.wide)
     _vertical_grid(picture, frame, axis)
@@ -251,8 +268,16 @@ def _panel(
     picture.text(frame.left - 62, frame.y(0.5), "calls no slower", anchor="middle", turned=True)
     words = "latency of a call in ms" + (", logarithmic" if axis.logarithmic else "")
     picture.text(frame.center, frame.bottom + 36, words, anchor="middle")
+    if limit is not None:
+        _limit(picture, frame, axis, limit)
     for run in group:
         _curve(picture, frame, axis, run, styles[_series(run)])
+
+
+def _limit(picture: Picture, frame: _Frame, axis: Axis, limit: float) -> None:
+    """Draw what 99 % of the calls are to keep: their dots should lie left of it."""
+    x, y = frame.x(axis, limit), frame.y(_risen(0.99))
+    picture.line([(x, frame.bottom), (x, y)], INK, 1.5, "2 3")
 
 
 def _curve(picture: Picture, frame: _Frame, axis: Axis, run: Run, style: _Style) -> None:

@@ -23,6 +23,7 @@ class Run:
         interval: its 95 % interval, None where there is none.
         percentiles: latencies in ms by the share of calls that take at most so long.
         curve: latencies in ms, ascending, each with the share of calls that take at most so long.
+        noisy: something disturbed it.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Run:
     interval: tuple[float, float] | None = None
     percentiles: Mapping[float, float] = field(default_factory=dict)
     curve: Sequence[tuple[float, float]] = ()
+    noisy: bool = False
 
     @property
     def latencies(self) -> list[float]:
@@ -62,6 +64,17 @@ def constant_words(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(words[name] for name in words if name not in differing and words[name])
 
 
+def machine_words(result: Mapping[str, Any]) -> str:
+    """Name the processor, where the result does."""
+    return str((result.get("machine") or {}).get("cpu") or "")
+
+
+def read_limit(result: Mapping[str, Any]) -> float | None:
+    """Return the latency in ms that 99 % of the calls are to keep, None for no limit."""
+    found = _finite([result.get("p99_limit_ms")], positive=True)
+    return found[0] if found else None
+
+
 def differing_words(rows: Sequence[Mapping[str, Any]]) -> str:
     """Say what is not the same in all rows."""
     return ", ".join(_CONDITIONS[name] for name in _differing([_conditions(row) for row in rows]))
@@ -87,6 +100,7 @@ def _read(row: Mapping[str, Any], layout: str) -> Run:
         interval=(interval[0], interval[1]) if len(interval) == 2 else None,
         percentiles=percentiles,
         curve=curve or [(latency, share) for share, latency in percentiles.items()],
+        noisy=bool(row.get("noise")),
     )
 
 

@@ -268,6 +268,34 @@ def test_numbers_that_are_none_are_left_out(missing):
     assert_inside(tree)
 
 
+def test_a_noisy_result_is_called_noisy():
+    tree = draw(row(noise=["other processes used 30%"], throughput=1e6), row("fp32", noise=[]))
+    found = texts(tree)
+    assert "1,000,000 noisy" in found
+    assert "500" in found
+    assert_inside(tree)
+
+
+def test_the_processor_is_named_where_the_result_does():
+    assert "Chip 9, 1 instance x 1 core, batch 1, input 3x32x32" in texts(
+        draw(row(), machine={"cpu": "Chip 9"})
+    )
+
+
+@pytest.mark.parametrize("limit", [1.0, 4.0, 200.0])
+def test_the_latency_limit_is_on_the_axis_and_ends_at_99_percent(limit):
+    tree = draw(row(), p99_limit_ms=limit)
+    limits = [line for line in tree.iter(f"{SVG}polyline") if line.get("stroke-dasharray") == "2 3"]
+    (((x, _), (same, top)),) = [points(line.get("points")) for line in limits]
+    dots = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in tree.iter(f"{SVG}circle")]
+    p99 = dots[2]  # 8 ms
+    assert x == same
+    assert top == pytest.approx(p99[1], abs=0.1)
+    assert (x > p99[0]) == (limit > 8)
+    assert f"dotted: the limit of {limit:g} ms for 99 % of the calls" in texts(tree)
+    assert_inside(tree)
+
+
 def test_throughput_alone_has_no_panel_of_latencies():
     found = texts(draw(row(latencies=[], latency_ms=None)))
     assert "Throughput" in found
