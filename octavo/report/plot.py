@@ -254,7 +254,7 @@ def _panel(
     styles: Mapping[str, _Style],
     limit: float | None,
 ) -> None:
-    shown = [x for run in group for x in run.latencies] + [limit] * (limit is not None)
+    shown = [x for run in group for x in run.latencies] + ([] if limit is None else [limit])
     axis = axis_of(shown, 8 if frame.wide > 500 else 4)
     if title:
         picture.text(frame.left, frame.top - 8, title, room=frame.wide)
