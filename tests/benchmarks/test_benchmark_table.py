@@ -108,4 +108,6 @@ def test_each_search_has_a_line_with_what_it_took_and_found(tmp_path: Path) -> N
         "| net | 5.00 | tpe | failed | - | - | - | - | - |",
         "",
         "\\* measured while the machine was noisy.",
+        "",
+        "Failed: tpe on net: none.",
     ]
