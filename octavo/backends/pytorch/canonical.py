@@ -36,7 +36,8 @@ def canonical(program: Program) -> Program:
 
 def named(program: Program) -> Program:
     """Return a copy whose nodes are called after the modules that they come from."""
-    graph, placed = fx.Graph(), {}
+    graph = fx.Graph()
+    placed: dict[fx.Node, fx.Node] = {}
     ordered = [*program.inputs, *(n for n in program.graph.nodes if n.op != "placeholder")]
     for node in ordered:
         if node.op == "output":
@@ -124,7 +125,9 @@ def attribute_before(program: Program, node: fx.Node, name: str, value: torch.Te
     with program.graph.inserting_before(node):
         attribute = program.graph.create_node("get_attr", name, name=name.replace(".", "_"))
     mode = mode_of(program)
-    attribute.meta["val"] = mode.from_tensor(value, static_shapes=True) if mode is not None else value
+    attribute.meta["val"] = (
+        mode.from_tensor(value, static_shapes=True) if mode is not None else value
+    )
     return attribute
 
 
@@ -133,7 +136,7 @@ def mode_of(program: Program) -> FakeTensorMode | None:
     for node in program.graph.nodes:
         mode = getattr(value_of(node), "fake_mode", None)
         if mode is not None:
-            return mode  # type: ignore[no-any-return]
+            return mode
     return None
 
 

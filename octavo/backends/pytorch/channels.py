@@ -67,7 +67,7 @@ def scaling_of(node: fx.Node, shapes: Shapes) -> Scaling | None:
     native = native_of(node)
     if native == "layer_norm":
         given = [one for one in (argument(node, 2, "w"), argument(node, 3, "b")) if one is not None]
-        whole = len(node.args[1]) == 1 and all(map(is_constant, given))  # type: ignore[arg-type]
+        whole = len(node.args[1]) == 1 and all(map(is_constant, given))
         return Scaling(constants=tuple(map(_target, given)), axis=-1) if whole else None
     first = node.args[0] if node.args else None
     if not isinstance(first, fx.Node) or not isinstance(value_of(node), torch.Tensor):

@@ -11,6 +11,7 @@ from octavo.backends.pytorch.canonical import mode_of
 from octavo.backends.pytorch.prepare import PACKERS
 from octavo.backends.pytorch.program import Program
 
+
 def filled(program: Program) -> Program:
     """Return the program with a fake value at every node."""
     if all("val" in node.meta for node in program.graph.nodes if node.op != "output"):
@@ -34,4 +35,4 @@ def _value(node: fx.Node) -> Any:
         linear = node.target is torch.ops.onednn.qlinear_prepack.default
         return torch.empty_like(args[0].t() if linear else args[0])
     kwargs = fx.map_arg(node.kwargs, lambda one: one.meta["val"])
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+    return node.target(*args, **kwargs)

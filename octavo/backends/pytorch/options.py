@@ -98,7 +98,7 @@ def unusable(node: fx.Node) -> str | None:
         return "its weight is not constant"
     if bias is not None and not is_constant(bias):
         return "its bias is not constant"
-    if value_of(weight).dtype != torch.float32:  # type: ignore[arg-type]  # it is a node
+    if value_of(weight).dtype != torch.float32:
         return "its weight is not float32"
     if isinstance(argument(node, 4, "padding"), str):
         return "its padding is given by a word, and not the same on both sides"

@@ -115,9 +115,11 @@ class Writer:
         found = quantization_of(reduce(Range.union, known, self.ranges[tensor]), scheme)
         return float(found.scale), int(found.zero_point)
 
-    def call(self, function: Any, args: tuple[Any, ...], name: str, owner: str = "") -> fx.Node:
+    def call(
+        self, function: Any, args: tuple[Any, ...], name: str, owner: str = "", **kwargs: Any
+    ) -> fx.Node:
         """Append an operator."""
-        node = self.target.create_node("call_function", function, args, name=name)
+        node = self.target.create_node("call_function", function, args, kwargs, name=name)
         if owner:
             self.owners[node.name] = owner
         return node

@@ -22,8 +22,12 @@ from octavo.backends.pytorch.qdq import Integers, Writer, check_plan
 from octavo.graph import Graph, Group
 from octavo.plan import Format, Plan, Scheme
 
+aten = torch.ops.aten
 onednn = torch.ops.onednn
 max_pool2d = torch.ops.quantized.max_pool2d.default  # the other one fails on some layouts of bytes
+PRODUCTS = frozenset({onednn.qconv_pointwise.default, onednn.qconv2d_pointwise.binary})
+READERS = PRODUCTS | {max_pool2d, torch.ops.quantized_decomposed.dequantize_per_tensor.default}
+"""Operators that keep no view of what they read."""
 UNUSED = [0.0]
 """The numbers of an activation that takes none: torch.export cannot save an empty list of them."""
 NO_ACTIVATION = ("none", UNUSED, "")
@@ -48,7 +52,23 @@ def build(program: Program, graph: Graph, plan: Plan, ranges: Ranges) -> Program
             writer.copy(node, group or "")
         elif node is chains[group].tail:
             _GroupWriter(writer, graph.group_by_id[group], chains[group], plan.format(group)).run()
-    return writer.finish()
+    built = writer.finish()
+    _add_in_place(built.graph)
+    return built
+
+
+def _add_in_place(graph: fx.Graph) -> None:
+    """Leave out copies of summands that nothing reads once a convolution has added to them."""
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        source: Any = node.args[0] if node.args else None
+        if node.target is not aten.clone.default or source.target not in PRODUCTS:
+            continue
+        (kernel,) = node.users
+        others = [user for user in source.users if user is not node]
+        if all(user.target in READERS and places[user] < places[kernel] for user in others):
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
 
 
 class _GroupWriter:
@@ -195,7 +215,11 @@ class _GroupWriter:
         source, added = self._source(), self.writer.quantized(summand, scheme)
         # others may read the summand, or its memory: the kernel gets a copy to write into
         copied = self.writer.call(
-            torch.ops.aten.clone.default, (added.node,), f"{self.group.id}_summand", self.group.id
+            aten.clone.default,
+            (added.node,),
+            f"{self.group.id}_summand",
+            self.group.id,
+            memory_format=torch.channels_last,
         )
         entering = (source.node, source.scale, source.zero_point)
         packed, scale, zero_point, bias = self._constants(entering)
