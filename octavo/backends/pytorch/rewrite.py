@@ -235,7 +235,7 @@ class _GroupWriter:
 
 
 def _pool(node: fx.Node) -> tuple[Any, ...]:
-    """Return windows, strides, padding, dilations of a pool, and whether its last may be partial."""
+    """Return windows, strides, padding and dilations of a pool, and whether windows may be cut."""
     kernel = spread(node.args[1], 2)
     strides = argument(node, 2, "stride") or kernel
     lists = [kernel, *(spread(one, 2) for one in (
