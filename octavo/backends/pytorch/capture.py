@@ -53,31 +53,19 @@ def _exported(source: Source) -> ExportedProgram:
     errors = []
     for strict in (True, False):
         try:
-            exported = torch.export.export(
+            return torch.export.export(
                 source.module,
                 source.args,
                 dict(source.kwargs),
                 dynamic_shapes=source.dynamic_shapes,
                 strict=strict,
             )
-            return _functional(exported)
         except Exception as error:  # Dynamo and export raise types of their own, and any of a model
             errors.append(error)
     raise ModelError(
         f"torch.export cannot capture {type(source.module).__qualname__}: "
         f"{' '.join(str(errors[-1]).split())[:_HINT]}"
     ) from errors[-1]
-
-
-def _functional(exported: ExportedProgram) -> ExportedProgram:
-    """Return the same without operators that change what they read."""
-    changes = any(
-        node.op == "call_function"
-        and isinstance(node.target, torch._ops.OpOverload)
-        and node.target._schema.is_mutable
-        for node in exported.graph.nodes
-    )
-    return exported.run_decompositions({}) if changes else exported
 
 
 def _wrapped(source: Source) -> Source:

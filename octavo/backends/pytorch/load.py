@@ -19,6 +19,7 @@ from octavo.backends.pytorch.archive import check_archive
 from octavo.backends.pytorch.canonical import canonical, named
 from octavo.backends.pytorch.capture import capture
 from octavo.backends.pytorch.fake import filled
+from octavo.backends.pytorch.functional import functional
 from octavo.backends.pytorch.program import Program, Shown, lifted, unlifted
 from octavo.backends.pytorch.shapes import specs_of
 from octavo.backends.pytorch.source import Source
@@ -66,7 +67,7 @@ def load(source: object, name: str, *, trust: bool = False) -> Model:
     if path is not None and (path / NAMES).is_file():
         return restore(path, name, trust=trust)
     with _quiet():
-        original = named(unlifted(_exported(source, path, trust)))
+        original = named(functional(_exported(source, path, trust)))
         return _model(TorchModel(original, canonical(original)), name, path)
 
 

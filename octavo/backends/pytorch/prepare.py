@@ -25,12 +25,22 @@ def prepared(program: Program) -> fx.GraphModule:
                 packed = changed.graph.create_node("get_attr", name, name=f"{node.name}_ready")
             node.replace_all_uses_with(packed)
             changed.graph.erase_node(node)
-        elif program.owners and node.target is quantized.quantize_per_tensor.default:
-            node.target = quantize
-        elif program.owners and node.target is quantized.dequantize_per_tensor.default:
-            node.target = dequantize
+        elif program.owners and node.target in FASTER:
+            node.target = FASTER[node.target]
     changed.graph.eliminate_dead_code()
     return fx.GraphModule(constants, changed.graph)
+
+
+def choose(
+    values: torch.Tensor, low: int, high: int, smallest: float, dtype: torch.dtype
+) -> tuple[float, int]:
+    """Return the scale and the zero point of a tensor's own range, widened to hold zero."""
+    if not values.numel():
+        return 1.0, low
+    least, most = (float(end) for end in torch.aminmax(values))
+    least, most = min(least, 0.0), max(most, 0.0)
+    scale = max((most - least) / (high - low), smallest)
+    return scale, min(max(low + round(-least / scale), low), high)
 
 
 def quantize(
@@ -46,3 +56,14 @@ def dequantize(
 ) -> torch.Tensor:
     """Return the values that integers stand for."""
     return integers.to(torch.float32).sub_(zero_point).mul_(scale)
+
+
+FASTER = {
+    quantized.quantize_per_tensor.default: quantize,
+    quantized.quantize_per_tensor.tensor: quantize,
+    quantized.dequantize_per_tensor.default: dequantize,
+    quantized.choose_qparams.tensor: choose,
+    onednn.qlinear_pointwise.tensor: onednn.qlinear_pointwise.default,
+}
+"""What operators are replaced by: PyTorch's quantizers are written for compilers. Scales that are
+found while the model runs are numbers here, in place of tensors."""

@@ -1,0 +1,65 @@
+"""Programs without operators that write into what they read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+
+from octavo.backends.pytorch.kinds import MOVES, native_of
+from octavo.backends.pytorch.program import Program, unlifted
+
+
+def functional(exported: ExportedProgram) -> Program:
+    """Return an exported program as a function of its inputs; the given one is not changed.
+
+    `torch.export` could do so for all operators; it takes as long as to capture the model, and an
+    activation in place, the common case, needs none of it.
+    """
+    writers = [node for node in exported.graph.nodes if writes(node)]
+    if not all(map(_is_plain, writers)):
+        return unlifted(exported.run_decompositions({}))
+    program = unlifted(exported)
+    for node in program.graph.nodes:
+        if writes(node):
+            _write_out(program.graph, node)
+    return program
+
+
+def writes(node: fx.Node) -> bool:
+    """Return whether an operator writes into what it reads."""
+    return isinstance(node.target, OpOverload) and bool(node.target._schema.is_mutable)
+
+
+def _pure(node: fx.Node) -> OpOverload | None:
+    """Return the operator that makes a new tensor of what a node writes in place."""
+    name = native_of(node)
+    packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
+    overload = getattr(packet, str(node.target._overloadname), None)
+    return overload if name.endswith("_") and isinstance(overload, OpOverload) else None
+
+
+def _is_plain(node: fx.Node) -> bool:
+    """Return whether nothing but a node's own input shares the memory that it writes into."""
+    source: Any = node.args[0]
+    if _pure(node) is None or not isinstance(source, fx.Node) or source.op != "call_function":
+        return False
+    return not any(_is_view(one) for one in (source, *source.users))
+
+
+def _is_view(node: fx.Node) -> bool:
+    return native_of(node) in MOVES | {"detach", "alias", "getitem"} or node.op == "get_attr"
+
+
+def _write_out(graph: fx.Graph, node: fx.Node) -> None:
+    source: Any = node.args[0]
+    node.target = _pure(node)
+    later = set()
+    following = node.next
+    while following.op != "root":
+        later.add(following)
+        following = following.next
+    source.replace_all_uses_with(node, delete_user_cb=lambda user: user in later)
