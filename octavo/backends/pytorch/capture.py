@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import operator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import fx
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -75,22 +77,23 @@ def _wrapped(source: Source) -> Source:
     kwargs = dict(source.kwargs)
     if not kwargs and not source.args:
         kwargs = dict(source.module.dummy_inputs)
-    return replace(source, module=_FirstOutput(source.module), kwargs=kwargs)
+    bound = inspect.signature(source.module.forward).bind_partial(*source.args, **kwargs)
+    given = {name: value for name, value in bound.arguments.items() if value is not None}
+    module = _first_output(source.module, tuple(given))
+    return replace(source, module=module, args=tuple(given.values()), kwargs={})
 
 
 def _is_pretrained(module: torch.nn.Module) -> bool:
     return any(one.__module__.startswith("transformers.") for one in type(module).__mro__)
 
 
-class _FirstOutput(torch.nn.Module):
-    """A Hugging Face model that returns the first of its outputs, without a cache."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)[0]
+def _first_output(model: torch.nn.Module, names: Sequence[str]) -> torch.nn.Module:
+    """Return a module with named inputs that returns the first output of a Hugging Face model."""
+    graph = fx.Graph()
+    inputs = {name: graph.placeholder(name) for name in names}
+    made = graph.call_module("model", (), inputs)
+    graph.output(graph.call_function(operator.getitem, (made, 0)))
+    return fx.GraphModule({"model": model}, graph)
 
 
 def _tensors(source: Source) -> list[torch.Tensor]:
@@ -117,20 +120,8 @@ def _free_samples(source: Source) -> Any:
     def free(leaf: Any) -> Any:
         return {0: Dim.AUTO} if isinstance(leaf, torch.Tensor) and leaf.ndim else None
 
-    args: Any
-    args, kwargs = pytree.tree_map(free, (source.args, dict(source.kwargs)))
-    if _is_variadic(source.module):
-        return {"args": args, "kwargs": kwargs}
-    return (*args, *kwargs.values()) if not kwargs else _by_name(source, args, kwargs)
-
-
-def _by_name(source: Source, args: Any, kwargs: Mapping[str, Any]) -> Any:
-    names = list(inspect.signature(source.module.forward).parameters)
-    return dict(zip(names, args, strict=False)) | dict(kwargs)
-
-
-def _is_variadic(module: torch.nn.Module) -> bool:
-    return isinstance(module, _FirstOutput)
+    bound = inspect.signature(source.module.forward).bind(*source.args, **source.kwargs)
+    return {name: pytree.tree_map(free, value) for name, value in bound.arguments.items()}
 
 
 def _has_free_samples(exported: ExportedProgram) -> bool:
