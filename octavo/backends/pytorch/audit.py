@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from octavo.arrays import Batch
 from octavo.backends.base import Audit, KernelTime
+from octavo.backends.pytorch.check import check_outputs
 from octavo.backends.pytorch.load import native
 from octavo.backends.pytorch.run import Step, trace
 from octavo.graph import Graph
@@ -20,9 +21,14 @@ BETWEEN = "PyTorch computes it in float between integers, which are converted ar
 
 
 def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
-    """Tell what every group executed; `Backend.audit`."""
-    (steps,) = trace(built, batch, target, runs=1)
-    owned = _by_group(graph, built, steps)
+    """Tell what every group executed; `Backend.audit`.
+
+    Raises:
+        ModelError: the kernels compute something else than the model says.
+    """
+    traced = trace(built, batch, target, runs=1)
+    check_outputs(built, batch, traced.outputs, target)
+    owned = _by_group(graph, built, traced.runs[0])
     return [
         _audit(group.id, plan.format(group.id), owned.get(group.id, [])) for group in graph.groups
     ]
@@ -66,7 +72,7 @@ def executed_by(steps: Sequence[Step]) -> Compute:
 
 def profile(graph: Graph, built: Model, batch: Batch, target: Target) -> list[KernelTime]:
     """Time every operator; `Backend.profile`."""
-    runs = trace(built, batch, target, PROFILE_RUNS)
+    runs = trace(built, batch, target, PROFILE_RUNS).runs
     owners = _owners(graph, built)
     return [
         KernelTime(

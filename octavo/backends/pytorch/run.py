@@ -121,14 +121,28 @@ def operator_name(node: fx.Node) -> str:
     return str(schema.name) if schema else str(getattr(node.target, "__name__", node.target))
 
 
-def trace(model: Model, batch: Batch, target: Target, runs: int) -> list[list[Step]]:
-    """Run a model several times and return the operators of each run, the first left out."""
+@dataclass(frozen=True)
+class Traced:
+    """What several runs of a model showed.
+
+    Attributes:
+        runs: the operators of each run.
+        outputs: of the last run, by name.
+    """
+
+    runs: list[list[Step]]
+    outputs: dict[str, Array]
+
+
+def trace(model: Model, batch: Batch, target: Target, runs: int) -> Traced:
+    """Run a model several times, and once before that, and note its operators."""
     check_batch(model.inputs, batch)
     module = prepared(native(model).program)
     arrays = [batch[spec.name] for spec in model.inputs]
-    found = []
+    found, values = [], ()
     for _ in range(runs + 1):
         tracer = Tracer(module)
-        call(tracer.run, arrays, target.threads)
+        values = call(tracer.run, arrays, target.threads)
         found.append(tracer.steps)
-    return found[1:]
+    names = [spec.name for spec in model.outputs]
+    return Traced(found[1:], dict(zip(names, map(to_array, values), strict=True)))
