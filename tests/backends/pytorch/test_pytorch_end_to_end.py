@@ -1,0 +1,66 @@
+"""From a module, and from a `.pt2` file on the command line, to an artifact that runs."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch_case import ResNet, images, seeded
+
+import octavo
+from octavo.artifact import open_artifact
+from octavo.backends.pytorch import Source
+
+
+@pytest.fixture(scope="module")
+def module():
+    return seeded(ResNet(channels=32))
+
+
+@pytest.fixture(scope="module")
+def labels(module):
+    with torch.no_grad():
+        return module(images(64)).argmax(1).numpy()
+
+
+def test_a_module_becomes_an_artifact(module, labels, tmp_path):
+    image = images(64).numpy()
+    result = octavo.quantize(
+        Source(module, (images(1),)),
+        calibration=[image[:32]],
+        evaluation=[(image[32:], labels[32:])],
+        metric="top1",
+        tolerance="0.5 absolute",
+        output=tmp_path / "int8",
+        threads=1,
+        seconds=0.3,
+    )
+    assert result.to_json()["groups"]["int8"] > 0
+    manifest = open_artifact(tmp_path / "int8").manifest
+    assert manifest.backend == "pytorch"
+    predicted = octavo.load(tmp_path / "int8")(image).argmax(1)
+    assert np.mean(predicted == labels) > 0.9
+
+
+def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
+    dynamic = ({0: torch.export.Dim.AUTO},)
+    exported = torch.export.export(module, (images(2),), dynamic_shapes=dynamic)
+    torch.export.save(exported, tmp_path / "net.pt2")
+    np.savez(tmp_path / "data.npz", image=images(64).numpy(), label=labels)
+    command = [
+        sys.executable, "-m", "octavo", "quantize", "net.pt2", "-o", "int8", "--calibration",
+        "data.npz", "--evaluation", "data.npz", "--allow-overlap", "--tolerance", "0.5 absolute",
+        "--seconds", "0.3", "--threads", "1", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode in (0, 4), done.stderr
+    report = json.loads(done.stdout)
+    assert report["accuracy"]["metric"] == "top1"
+    explained = subprocess.run(
+        [*command[:3], "explain", "int8", "--json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    executed = {group["executed"] for group in json.loads(explained.stdout)["groups"]}
+    assert executed <= {"int8", "fp32"}
+    assert "int8" in executed or done.returncode == 4
