@@ -102,7 +102,7 @@ def test_functions_that_are_no_operators_are_refused(plain, tmp_path):
         plain, tmp_path, "models/model.json",
         lambda content: content.replace(b"torch.ops.aten.linear.default", b"torch.hub.load"),
     )  # fmt: skip
-    with pytest.raises(TrustError, match="calls 'torch.hub.load'"):
+    with pytest.raises(TrustError, match=r"calls 'torch\.hub\.load'"):
         BACKEND.load(path)
 
 

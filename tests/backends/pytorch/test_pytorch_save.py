@@ -27,12 +27,14 @@ def saved(case, tmp_path_factory):
 
 READ = """
 import sys
+from pathlib import Path
 import numpy as np
 from octavo.backends.registry import get_backend
 from octavo.target import Target
 backend = get_backend("pytorch")
 batch = {"image": np.load(sys.argv[2])}
-outputs = backend.open(backend.restore(__import__("pathlib").Path(sys.argv[1])), Target()).run(batch)
+model = backend.restore(Path(sys.argv[1]))
+outputs = backend.open(model, Target()).run(batch)
 np.save(sys.argv[3], outputs["fc"])
 """
 
