@@ -20,14 +20,16 @@ INTEGER = ("onednn::qconv", "onednn::qlinear")
 BETWEEN = "PyTorch computes it in float between integers, which are converted around it"
 
 
-def audit(graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target) -> list[Audit]:
+def audit(
+    model: Model, graph: Graph, plan: Plan, built: Model, batch: Batch, target: Target
+) -> list[Audit]:
     """Tell what every group executed; `Backend.audit`.
 
     Raises:
         ModelError: the kernels compute something else than the model says.
     """
     traced = trace(built, batch, target, runs=1)
-    check_outputs(built, batch, traced.outputs, target)
+    check_outputs(model, built, batch, traced.outputs, target)
     owned = _by_group(graph, built, traced.runs[0])
     return [
         _audit(group.id, plan.format(group.id), owned.get(group.id, [])) for group in graph.groups

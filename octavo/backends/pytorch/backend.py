@@ -100,7 +100,7 @@ class PyTorchBackend:
         self, model: Model, plan: Plan, built: Model, batch: Batch, target: Target
     ) -> Sequence[Audit]:
         """Tell what every group executes."""
-        return audit.audit(self.graph(model, target), plan, built, batch, target)
+        return audit.audit(model, self.graph(model, target), plan, built, batch, target)
 
     def baselines(self, model: Model, target: Target) -> Mapping[str, Model]:
         """Return the model as it was captured, which PyTorch runs operator by operator."""

@@ -104,8 +104,8 @@ def _compute_constants(program: Program) -> None:
             args, kwargs = fx.map_arg((node.args, node.kwargs), held)
             with torch.no_grad():
                 value = node.target(*args, **kwargs).contiguous()
-            alone = len(inputs) == 1 and len(inputs[0].users) == 1
-            name = str(inputs[0].target) if alone else free_name(program, f"{node.name}_value")
+            only = inputs[0] if len(inputs) == 1 else None
+            name = _own_name(program, only, f"{node.name}_value")
             put(program, node, name, value)
 
 
@@ -176,9 +176,8 @@ def _write_linear(
     program: Program, node: fx.Node, rows: Any, weight: Any, bias: fx.Node | None
 ) -> None:
     matrix = program.constants[str(weight.target)].t().contiguous()
-    name = str(weight.target)
-    alone = len(weight.users) == 1
-    turned = attribute_before(program, node, name if alone else free_name(program, name), matrix)
+    name = _own_name(program, weight, str(weight.target))
+    turned = attribute_before(program, node, name, matrix)
     node.target = aten.linear.default
     node.args = (rows, turned, bias) if bias is not None else (rows, turned)
 
@@ -224,17 +223,21 @@ def _fold(program: Program, node: fx.Node, factor: torch.Tensor, shift: torch.Te
         return False
     scaled = weight.double() * factor.reshape(-1, *[1] * (weight.ndim - 1))
     added = shift if bias is None else bias.double() * factor + shift
-    source = node.args[1]
-    name = str(source.target)
-    stem = name.removesuffix(".weight")
-    alone = len(source.users) == 1
-    weight_name = name if alone else free_name(program, f"{node.name}_weight")
-    bias_name = str(given.target) if alone and given is not None else f"{stem}.bias"
-    bias_name = bias_name if alone else free_name(program, f"{node.name}_bias")
-    new = attribute_before(program, node, weight_name, scaled.to(weight.dtype))
-    row = attribute_before(program, node, bias_name, added.to(weight.dtype))
+    stem = str(node.args[1].target).removesuffix(".weight")
+    bias_name = f"{stem}.bias" if stem != str(node.args[1].target) else f"{node.name}_bias"
+    name = _own_name(program, node.args[1], f"{node.name}_weight")
+    new = attribute_before(program, node, name, scaled.to(weight.dtype))
+    name = _own_name(program, given, bias_name)
+    row = attribute_before(program, node, name, added.to(weight.dtype))
     node.args = (node.args[0], new, row, *node.args[3:])
     return True
+
+
+def _own_name(program: Program, constant: fx.Node | None, otherwise: str) -> str:
+    """Return the name of a constant that has one reader, else a new one."""
+    if constant is not None and len(constant.users) == 1:
+        return str(constant.target)
+    return free_name(program, otherwise)
 
 
 def _tidy(program: Program) -> None:

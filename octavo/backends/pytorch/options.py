@@ -96,6 +96,8 @@ def unusable(node: fx.Node) -> str | None:
         return "it reads constants only"
     if not is_constant(weight):
         return "its weight is not constant"
+    if value_of(node).ndim < (2 if native_of(node) == "linear" else value_of(weight).ndim):
+        return "what it reads has no sample axis"
     if bias is not None and not is_constant(bias):
         return "its bias is not constant"
     if value_of(weight).dtype != torch.float32:

@@ -43,6 +43,30 @@ def test_a_convolution_used_twice_gets_constants_for_each_norm():
     assert np.allclose(case.output(case.model), case.expected, atol=1e-5)
 
 
+def test_convolutions_that_share_a_bias_get_one_each():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+            self.b.bias = self.a.bias
+            self.norm, self.other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.norm(self.a(x)) + self.other(self.b(x))
+
+    case = Case(seeded(Shared()), (images(2),))
+    assert len({op.weights[1] for op in case.graph.ops if op.kind == "conv"}) == 2
+    assert np.allclose(case.output(case.model), case.expected, atol=1e-5)
+
+
+def test_a_convolution_that_is_the_model():
+    case = Case(
+        seeded(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))), (images(2),)
+    )
+    assert case.graph.ops[0].weights == ("0.weight", "0.bias")
+    assert np.allclose(case.output(case.model), case.expected, atol=1e-5)
+
+
 def test_a_norm_whose_convolution_has_another_reader_stays():
     def forward(self, x):
         y = self.conv(x)

@@ -27,12 +27,12 @@ def test_what_kernels_compute_is_what_is_written_down_a_second_time(case):
 
 
 def test_what_kernels_compute_passes(case):
-    assert check_outputs(case.built, case.batch, case.run(case.built), TARGET) is None
+    assert check_outputs(case.model, case.built, case.batch, case.run(case.built), TARGET) is None
 
 
 def test_a_float_model_has_nothing_to_check(case):
     wrong = {name: -value for name, value in case.run(case.model).items()}
-    assert check_outputs(case.model, case.batch, wrong, TARGET) is None
+    assert check_outputs(case.model, case.model, case.batch, wrong, TARGET) is None
 
 
 @pytest.mark.parametrize("change", [
@@ -42,7 +42,7 @@ def test_a_float_model_has_nothing_to_check(case):
 def test_other_outputs_are_an_error(case, change):
     wrong = {name: change(value) for name, value in case.run(case.built).items()}
     with pytest.raises(ModelError, match="oneDNN computes something else"):
-        check_outputs(case.built, case.batch, wrong, TARGET)
+        check_outputs(case.model, case.built, case.batch, wrong, TARGET)
 
 
 @pytest.mark.skipif(not TARGET.cpu.saturates, reason="this processor sums products in 32 bits")
