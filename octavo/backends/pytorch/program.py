@@ -116,9 +116,8 @@ def unlifted(exported: ExportedProgram) -> Program:
     graph = copy.deepcopy(exported.graph)
     held = {**exported.constants, **exported.state_dict}
     constants: dict[str, torch.Tensor] = {}
-    by_name = {node.name: node for node in graph.nodes if node.op == "placeholder"}
-    for spec in signature.input_specs:
-        node = by_name[spec.arg.name]
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    for spec, node in zip(signature.input_specs, placeholders, strict=True):
         if spec.kind in _STATE:
             constants[str(spec.target)] = held[str(spec.target)].detach()
             _to_attribute(graph, node, str(spec.target))
