@@ -68,7 +68,7 @@ def executed_by(steps: Sequence[Step]) -> Compute:
         if step.operator.startswith(INTEGER):
             # a scale that is a tensor was found while the model ran
             return "int8_dynamic" if step.reads[1] != "int8" else "int8"
-    moved = [step for step in steps if "uint8" in step.reads and step.makes in ("uint8", "")]
+    moved = [step for step in steps if "uint8" in step.reads and step.makes == "uint8"]
     return "int8" if moved and len(moved) == len(steps) else "fp32"
 
 

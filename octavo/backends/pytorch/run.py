@@ -80,7 +80,7 @@ class Step:
         node: name of its node.
         operator: what ran, such as `onednn::qconv_pointwise`.
         reads: element types of the tensors that it read.
-        makes: element type of what it made; empty where that is no tensor.
+        makes: element type of what it made; empty where that is neither tensor nor tensors.
         seconds: how long it took.
     """
 
@@ -112,6 +112,8 @@ class Tracer(fx.Interpreter):
 
 
 def _type(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value:
+        return _type(value[0])
     return str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else ""
 
 
