@@ -65,9 +65,16 @@ def _exported(source: Source) -> ExportedProgram:
         except Exception as error:  # Dynamo and export raise types of their own, and any of a model
             errors.append(error)
     raise ModelError(
-        f"torch.export cannot capture {type(source.module).__qualname__}: "
-        f"{' '.join(str(errors[-1]).split())[:_HINT]}"
+        f"torch.export cannot capture {type(source.module).__name__}: {_reason(errors[-1])}"
     ) from errors[-1]
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, without its advice on logs."""
+    said = " ".join(str(error).split())
+    for end in (" Caused by:", " For more information", " The error above occurred"):
+        said = said.partition(end)[0]
+    return said[:_HINT] or type(error).__name__
 
 
 def _wrapped(source: Source) -> Source:
