@@ -81,15 +81,19 @@ class Function(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A module with inputs, and what it becomes."""
+    """A module with inputs, by name where names are given, and what it becomes."""
 
     module: nn.Module
     inputs: tuple[torch.Tensor, ...]
     approach: str = "static"
     target: Target = TARGET
+    names: tuple[str, ...] = ()
 
     @cached_property
     def model(self) -> Model:
+        if self.names:
+            given = dict(zip(self.names, self.inputs, strict=True))
+            return BACKEND.load(Source(self.module, kwargs=given))
         return BACKEND.load(Source(self.module, self.inputs))
 
     @cached_property
