@@ -18,14 +18,11 @@ from octavo.backends.pytorch.kinds import CONVOLUTIONS, native_of
 from octavo.backends.pytorch.program import Program, value_of
 
 aten = torch.ops.aten
-NOTHING = frozenset({"dropout", "alias", "detach", "lift_fresh_copy", "alpha_dropout", "identity"})
-"""Operators that return what they read when a model is evaluated."""
 
 
 def canonical(program: Program) -> Program:
     """Return the same function in canonical form; the given program is not changed."""
     changed = program.copy()
-    _drop(changed)
     _reshape_views(changed)
     _compute_constants(changed)
     _spell_products(changed)
@@ -74,13 +71,6 @@ def _stack(node: fx.Node) -> list[tuple[str, str]]:
         for path, kind in found.values()
     )
     return [(path.removeprefix("L['self']").strip("."), kind) for path, kind in names]
-
-
-def _drop(program: Program) -> None:
-    for node in list(program.graph.nodes):
-        if node.op == "call_function" and native_of(node) in NOTHING:
-            node.replace_all_uses_with(node.args[0])
-            program.graph.erase_node(node)
 
 
 def _reshape_views(program: Program) -> None:

@@ -9,8 +9,8 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
-from octavo.backends.pytorch.kinds import MOVES, native_of
-from octavo.backends.pytorch.program import Program, unlifted
+from octavo.backends.pytorch.kinds import MOVES, NOTHING, native_of
+from octavo.backends.pytorch.program import Program, lifted, unlifted
 
 
 def functional(exported: ExportedProgram) -> Program:
@@ -19,14 +19,22 @@ def functional(exported: ExportedProgram) -> Program:
     `torch.export` could do so for all operators; it takes as long as to capture the model, and an
     activation in place, the common case, needs none of it.
     """
-    writers = [node for node in exported.graph.nodes if writes(node)]
-    if not all(map(_is_plain, writers)):
-        return unlifted(exported.run_decompositions({}))
     program = unlifted(exported)
-    for node in program.graph.nodes:
-        if writes(node):
-            _write_out(program.graph, node)
+    _drop(program.graph)
+    writers = [node for node in program.graph.nodes if writes(node)]
+    if not all(map(_is_plain, writers)):
+        return unlifted(lifted(program).run_decompositions({}))
+    for node in writers:
+        _write_out(program.graph, node)
     return program
+
+
+def _drop(graph: fx.Graph) -> None:
+    """Leave out what returns its input: `torch.export` takes it for a copy, and it is none."""
+    for node in list(graph.nodes):
+        if node.op == "call_function" and native_of(node) in NOTHING:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
 
 
 def writes(node: fx.Node) -> bool:
@@ -51,7 +59,7 @@ def _is_plain(node: fx.Node) -> bool:
 
 
 def _is_view(node: fx.Node) -> bool:
-    return native_of(node) in MOVES | {"detach", "alias", "getitem"} or node.op == "get_attr"
+    return native_of(node) in MOVES | {"to", "getitem"} or node.op == "get_attr"
 
 
 def _write_out(graph: fx.Graph, node: fx.Node) -> None:

@@ -21,6 +21,9 @@ MOVES = frozenset(
 )  # fmt: skip
 """Operators whose output holds values of their input and nothing else."""
 
+NOTHING = frozenset({"dropout", "alias", "detach", "alpha_dropout", "identity"})
+"""Operators that return what they read when a model is evaluated."""
+
 HOMOGENEOUS = frozenset(
     {"relu", "leaky_relu", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "max_pool1d",
      "adaptive_max_pool2d"}

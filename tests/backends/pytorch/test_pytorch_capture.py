@@ -102,6 +102,16 @@ def test_an_activation_in_place_does_not_reach_earlier_readers():
     assert np.allclose(case.output(case.model), case.expected, atol=1e-5)
 
 
+def test_what_dropout_returns_is_written_in_place():
+    def forward(self, x):
+        y = x + 1
+        z = torch.relu_(self.drop(y))
+        return y * 10 + z
+
+    case = Case(Function(forward, drop=nn.Dropout()).eval(), (images(2),))
+    assert np.allclose(case.output(case.model), case.expected, atol=1e-5)
+
+
 def test_code_that_depends_on_values_is_refused_with_the_reason():
     class Branching(nn.Module):
         def forward(self, x):
