@@ -13,17 +13,26 @@ from torch import fx
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from octavo.backends.pytorch.channels import is_constant
+from octavo.backends.pytorch.channels import argument, is_constant, spread
 from octavo.backends.pytorch.kinds import CONVOLUTIONS, native_of
 from octavo.backends.pytorch.program import Program, value_of
 
 aten = torch.ops.aten
 
 
+COUNTED = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
+"""Convolutions whose padding is a word, and those whose padding is numbers."""
+
+
 def canonical(program: Program) -> Program:
     """Return the same function in canonical form; the given program is not changed."""
     changed = program.copy()
     _reshape_views(changed)
+    _count_padding(changed)
     _compute_constants(changed)
     _spell_products(changed)
     _fold_normalizations(changed)
@@ -78,6 +87,22 @@ def _reshape_views(program: Program) -> None:
     for node in program.graph.nodes:
         if node.target is aten.view.default:
             node.target = aten.reshape.default
+
+
+def _count_padding(program: Program) -> None:
+    """Give the padding of convolutions in numbers, where it is the same on both sides."""
+    for node in program.graph.nodes:
+        overload = COUNTED.get(node.target)
+        word = argument(node, 4, "padding")
+        if overload is None or not isinstance(word, str):
+            continue
+        rank = value_of(node).ndim - 2
+        kernel = value_of(node.args[1]).shape[2:]
+        reach = zip(spread(argument(node, 5, "dilation", 1), rank), kernel, strict=True)
+        sizes = [dilation * (taps - 1) if word == "same" else 0 for dilation, taps in reach]
+        if all(size % 2 == 0 for size in sizes):
+            node.target = overload
+            node.update_arg(4, [size // 2 for size in sizes])
 
 
 def _compute_constants(program: Program) -> None:

@@ -37,7 +37,7 @@ class TorchModel:
     """What `Model.native` is here.
 
     Attributes:
-        original: the program as it was captured, never changed.
+        original: the program as it was captured, which may write in place; never changed.
         program: the same function in canonical form, or what was built of it.
     """
 
@@ -67,8 +67,9 @@ def load(source: object, name: str, *, trust: bool = False) -> Model:
     if path is not None and (path / NAMES).is_file():
         return restore(path, name, trust=trust)
     with _quiet():
-        original = named(functional(_exported(source, path, trust)))
-        return _model(TorchModel(original, canonical(original)), name, path)
+        exported = _exported(source, path, trust)
+        program = canonical(named(functional(exported)))
+        return _model(TorchModel(named(unlifted(exported)), program), name, path)
 
 
 def _exported(source: object, path: Path | None, trust: bool) -> ExportedProgram:

@@ -80,7 +80,7 @@ def test_parts_of_a_split_read_the_whole():
         (lambda self, x: self.m(x), rows(), {"m": nn.LayerNorm(16)}, "loses accuracy"),
         (lambda self, x: self.m(x.unsqueeze(1)), images(),
          {"m": nn.Conv3d(1, 2, (1, 3, 3))}, "one or two dimensions"),
-        (lambda self, x: self.m(x), images(), {"m": nn.Conv2d(3, 3, 3, padding="same")},
+        (lambda self, x: self.m(x), images(), {"m": nn.Conv2d(3, 3, 4, padding="same")},
          "padding is given by a word"),
         (lambda self, x: functional.conv2d(x, x[:3]), images(size=4), {}, "not constant"),
     ],

@@ -40,7 +40,7 @@ def test_one_kernel_computes_a_product_and_its_activation(activation):
 
 @pytest.mark.parametrize("options", [
     {"stride": 2}, {"padding": (0, 2), "dilation": 2}, {"groups": 4}, {"groups": 8, "padding": 1},
-    {"bias": False},
+    {"bias": False}, {"padding": "same", "dilation": 2}, {"padding": "valid"},
 ], ids=str)  # fmt: skip
 def test_convolutions_of_all_geometries(options):
     case = Case(seeded(nn.Conv2d(8, 8, 3, **options)), (images(channels=8),))
