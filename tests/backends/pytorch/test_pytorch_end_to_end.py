@@ -58,9 +58,15 @@ def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
     assert done.returncode in (0, 4), done.stderr
     report = json.loads(done.stdout)
     assert report["accuracy"]["metric"] == "top1"
-    explained = subprocess.run(
-        [*command[:3], "explain", "int8", "--json"], cwd=tmp_path, capture_output=True, text=True
-    )
-    executed = {group["executed"] for group in json.loads(explained.stdout)["groups"]}
+
+    def ask(*arguments):
+        line = [*command[:3], *arguments, "--json"]
+        answer = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    executed = {group["executed"] for group in ask("explain", "int8")["groups"]}
     assert executed <= {"int8", "fp32"}
     assert "int8" in executed or done.returncode == 4
+    tensors = ask("compare", "net.pt2", "int8", "--data", "data.npz", "--samples", "4")["tensors"]
+    assert {one["tensor"] for one in tensors} >= {"fc"}

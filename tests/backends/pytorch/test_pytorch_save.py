@@ -76,6 +76,15 @@ def test_a_reference_comes_back_too(case, tmp_path):
     assert np.array_equal(case.output(BACKEND.restore(tmp_path)), case.output(case.reference))
 
 
+def test_the_baseline_comes_back_with_operators_in_place(case, tmp_path):
+    baseline = BACKEND.baselines(case.model, TARGET)["default"]
+    BACKEND.save(baseline, tmp_path)
+    restored = BACKEND.restore(tmp_path)
+    names = " ".join(str(node.target) for node in restored.native.program.graph.nodes)
+    assert "relu_" in names and "add_" in names
+    assert np.array_equal(case.output(restored), case.output(baseline))
+
+
 def test_tensors_of_a_restored_model_have_their_names(case, saved):
     from octavo.testing.case import Recorder
 
