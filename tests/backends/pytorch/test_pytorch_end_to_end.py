@@ -68,5 +68,5 @@ def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
     executed = {group["executed"] for group in ask("explain", "int8")["groups"]}
     assert executed <= {"int8", "fp32"}
     assert "int8" in executed or done.returncode == 4
-    tensors = ask("compare", "net.pt2", "int8", "--data", "data.npz", "--samples", "4")["tensors"]
-    assert {one["tensor"] for one in tensors} >= {"fc"}
+    rows = ask("compare", "net.pt2", "int8", "--data", "data.npz", "--samples", "4")["rows"]
+    assert {row["tensor"] for row in rows} >= {"fc"}
