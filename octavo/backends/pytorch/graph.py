@@ -111,16 +111,19 @@ def constants_read(node: fx.Node) -> list[str]:
 def find_chains(program: Program) -> list[Chain]:
     """Partition the operators into groups, in the order of their main operators."""
     outputs, taken = set(program.outputs), set[fx.Node]()
+    places = {node: place for place, node in enumerate(program.graph.nodes)}
     chains = []
     for node in operators(program):
         if node not in taken:
-            nodes = _absorb(node, outputs, taken)
+            nodes = _absorb(node, outputs, taken, places)
             taken.update(nodes)
             chains.append(Chain(tuple(nodes)))
     return chains
 
 
-def _absorb(node: fx.Node, outputs: set[fx.Node], taken: set[fx.Node]) -> list[fx.Node]:
+def _absorb(
+    node: fx.Node, outputs: set[fx.Node], taken: set[fx.Node], places: Mapping[fx.Node, int]
+) -> list[fx.Node]:
     native = native_of(node)
     nodes = [node]
 
@@ -133,7 +136,7 @@ def _absorb(node: fx.Node, outputs: set[fx.Node], taken: set[fx.Node]) -> list[f
         return True
 
     if native in CONVOLUTIONS - {"conv3d"} and unusable(node) is None:
-        if extend(lambda reader: _adds(reader, nodes[-1])):
+        if extend(lambda reader: _adds(reader, nodes[-1], places)):
             extend(lambda reader: native_of(reader) == "relu")
         else:
             extend(lambda reader: _activates(reader, "conv"))
@@ -148,8 +151,11 @@ def _activates(node: fx.Node, behind: str) -> bool:
     return native_of(node) != "hardtanh" or bounds_of(node)[0] <= 0 <= bounds_of(node)[1]
 
 
-def _adds(node: fx.Node, made: fx.Node) -> bool:
-    """Return whether a node adds another tensor of the same shape to what a convolution makes."""
+def _adds(node: fx.Node, made: fx.Node, places: Mapping[fx.Node, int]) -> bool:
+    """Return whether a node adds another tensor of the same shape to what a convolution makes.
+
+    The other one is made before the convolution, so that groups read what earlier ones make.
+    """
     if node.op != "call_function" or native_of(node) != "add" or node.kwargs:
         return False
     others = [one for one in node.args if one is not made]
@@ -157,7 +163,8 @@ def _adds(node: fx.Node, made: fx.Node) -> bool:
         return False
     value = value_of(others[0])
     return (
-        isinstance(value, torch.Tensor)
+        places[others[0]] < places[made]
+        and isinstance(value, torch.Tensor)
         and value.dtype == torch.float32
         and value.shape == value_of(made).shape
     )

@@ -23,9 +23,22 @@ def test_a_sum_joins_the_convolution_that_it_alone_reads():
     assert found == [("conv", "add", "relu")]
 
 
-def test_a_sum_of_two_convolutions_joins_one_of_them():
+def test_a_sum_of_two_convolutions_joins_the_later_one():
     found, _ = groups(lambda self, x: self.a(x) + self.b(x), images(), a=conv(), b=conv())
-    assert found == [("a", "add"), ("b",)]
+    assert found == [("a",), ("b", "add")]
+
+
+def test_groups_read_what_earlier_groups_make():
+    def forward(self, x):
+        y = self.a(x)
+        return y + functional.max_pool2d(x, 3, 1, 1)
+
+    found, case = groups(forward, images(), a=conv())
+    assert found == [("a",), ("max_pool2d",), ("add",)]
+    known = set(case.graph.inputs)
+    for group in case.graph.groups:
+        assert set(group.inputs) <= known
+        known |= set(group.outputs)
 
 
 def test_a_sum_that_is_broadcast_stands_alone():
