@@ -12,23 +12,26 @@ from torch_case import ResNet, images, seeded
 import octavo
 from octavo.artifact import open_artifact
 from octavo.backends.pytorch import Source
+from octavo.errors import ExitCode
+
+SIZE = 48  # so that the time is that of convolutions
 
 
 @pytest.fixture(scope="module")
 def module():
-    return seeded(ResNet(channels=32))
+    return seeded(ResNet(channels=64))
 
 
 @pytest.fixture(scope="module")
 def labels(module):
     with torch.no_grad():
-        return module(images(64)).argmax(1).numpy()
+        return module(images(64, size=SIZE)).argmax(1).numpy()
 
 
 def test_a_module_becomes_an_artifact(module, labels, tmp_path):
-    image = images(64).numpy()
+    image = images(64, size=SIZE).numpy()
     result = octavo.quantize(
-        Source(module, (images(1),)),
+        Source(module, (images(1, size=SIZE),)),
         calibration=[image[:32]],
         evaluation=[(image[32:], labels[32:])],
         metric="top1",
@@ -37,7 +40,8 @@ def test_a_module_becomes_an_artifact(module, labels, tmp_path):
         threads=1,
         seconds=0.3,
     )
-    assert result.to_json()["groups"]["int8"] > 0
+    assert result.exit_code in (ExitCode.DONE, ExitCode.NOT_FASTER)  # the processor decides
+    assert result.to_json()["groups"]["int8"] > 0 or result.exit_code == ExitCode.NOT_FASTER
     manifest = open_artifact(tmp_path / "int8").manifest
     assert manifest.backend == "pytorch"
     predicted = octavo.load(tmp_path / "int8")(image).argmax(1)
@@ -46,16 +50,16 @@ def test_a_module_becomes_an_artifact(module, labels, tmp_path):
 
 def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
     dynamic = ({0: torch.export.Dim.AUTO},)
-    exported = torch.export.export(module, (images(2),), dynamic_shapes=dynamic)
+    exported = torch.export.export(module, (images(2, size=SIZE),), dynamic_shapes=dynamic)
     torch.export.save(exported, tmp_path / "net.pt2")
-    np.savez(tmp_path / "data.npz", image=images(64).numpy(), label=labels)
+    np.savez(tmp_path / "data.npz", image=images(64, size=SIZE).numpy(), label=labels)
     command = [
         sys.executable, "-m", "octavo", "quantize", "net.pt2", "-o", "int8", "--calibration",
         "data.npz", "--evaluation", "data.npz", "--allow-overlap", "--tolerance", "0.5 absolute",
         "--seconds", "0.3", "--threads", "1", "--json",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode in (0, 4), done.stderr
+    assert done.returncode in (ExitCode.DONE, ExitCode.NOT_FASTER), done.stderr
     report = json.loads(done.stdout)
     assert report["accuracy"]["metric"] == "top1"
 
@@ -67,6 +71,6 @@ def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
 
     executed = {group["executed"] for group in ask("explain", "int8")["groups"]}
     assert executed <= {"int8", "fp32"}
-    assert "int8" in executed or done.returncode == 4
+    assert "int8" in executed or done.returncode == ExitCode.NOT_FASTER
     rows = ask("compare", "net.pt2", "int8", "--data", "data.npz", "--samples", "4")["rows"]
     assert {row["tensor"] for row in rows} >= {"fc"}
