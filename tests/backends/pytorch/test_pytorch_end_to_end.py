@@ -13,6 +13,7 @@ import octavo
 from octavo.artifact import open_artifact
 from octavo.backends.pytorch import Source
 from octavo.errors import ExitCode
+from octavo.testing.simulation import sqnr
 
 SIZE = 48  # so that the time is that of convolutions
 
@@ -25,7 +26,9 @@ def module():
 @pytest.fixture(scope="module")
 def labels(module):
     with torch.no_grad():
-        return module(images(64, size=SIZE)).argmax(1).numpy()
+        scores = module(images(64, size=SIZE))
+        module.fc.bias -= scores.mean(0)  # so that every class is found
+        return (scores - scores.mean(0)).argmax(1).numpy()
 
 
 def test_a_module_becomes_an_artifact(module, labels, tmp_path):
@@ -44,8 +47,11 @@ def test_a_module_becomes_an_artifact(module, labels, tmp_path):
     assert result.to_json()["groups"]["int8"] > 0 or result.exit_code == ExitCode.NOT_FASTER
     manifest = open_artifact(tmp_path / "int8").manifest
     assert manifest.backend == "pytorch"
-    predicted = octavo.load(tmp_path / "int8")(image).argmax(1)
-    assert np.mean(predicted == labels) > 0.9
+    with torch.no_grad():
+        expected = module(torch.from_numpy(image)).numpy()
+    quality = sqnr(octavo.load(tmp_path / "int8")(image), expected)
+    assert quality > 20
+    assert quality < 80 or result.exit_code == ExitCode.NOT_FASTER  # it is an INT8 model
 
 
 def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
