@@ -16,6 +16,7 @@ from octavo.errors import ExitCode
 from octavo.testing.simulation import sqnr
 
 SIZE = 48  # so that the time is that of convolutions
+PICTURES = images(64, size=SIZE) + 2 * images(64, size=1)  # each of a colour of its own
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +27,15 @@ def module():
 @pytest.fixture(scope="module")
 def labels(module):
     with torch.no_grad():
-        scores = module(images(64, size=SIZE))
+        scores = module(PICTURES)
         module.fc.bias -= scores.mean(0)  # so that every class is found
         return (scores - scores.mean(0)).argmax(1).numpy()
 
 
 def test_a_module_becomes_an_artifact(module, labels, tmp_path):
-    image = images(64, size=SIZE).numpy()
+    image = PICTURES.numpy()
     result = octavo.quantize(
-        Source(module, (images(1, size=SIZE),)),
+        Source(module, (PICTURES[:1],)),
         calibration=[image[:32]],
         evaluation=[(image[32:], labels[32:])],
         metric="top1",
@@ -56,9 +57,9 @@ def test_a_module_becomes_an_artifact(module, labels, tmp_path):
 
 def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
     dynamic = ({0: torch.export.Dim.AUTO},)
-    exported = torch.export.export(module, (images(2, size=SIZE),), dynamic_shapes=dynamic)
+    exported = torch.export.export(module, (PICTURES[:2],), dynamic_shapes=dynamic)
     torch.export.save(exported, tmp_path / "net.pt2")
-    np.savez(tmp_path / "data.npz", image=images(64, size=SIZE).numpy(), label=labels)
+    np.savez(tmp_path / "data.npz", image=PICTURES.numpy(), label=labels)
     command = [
         sys.executable, "-m", "octavo", "quantize", "net.pt2", "-o", "int8", "--calibration",
         "data.npz", "--evaluation", "data.npz", "--allow-overlap", "--tolerance", "0.5 absolute",
