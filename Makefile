@@ -21,7 +21,7 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[onnx,openvino,dev]'
+		--constraint constraints.txt --editable '.[onnx,openvino,pytorch,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

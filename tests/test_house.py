@@ -20,7 +20,7 @@ FRAMEWORKS = ("onnx", "onnxruntime", "onnx_ir", "torch", "tensorflow", "mxnet", 
 def core_modules() -> list[str]:
     files = [file.relative_to(ROOT) for file in PACKAGE.rglob("*.py")]
     names = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
-    inside = ("octavo.backends.onnxruntime", "octavo.backends.openvino",
+    inside = ("octavo.backends.onnxruntime", "octavo.backends.openvino", "octavo.backends.pytorch",
               "octavo.backends.reference", "octavo.testing")  # fmt: skip
     return [name for name in names if not name.startswith(inside)]
 

@@ -24,7 +24,7 @@ class Entry:
         packages: the import names it needs.
         install: the exact shell lines that install them.
         suffixes: file endings it reads, to name it when its framework is missing.
-        types: top-level modules of the objects it takes.
+        types: modules and packages of the objects it takes.
         language: backends of one language read each other's models: each is a runtime for all of
             them. The first of a language is the one that runs its models unless another is asked
             for. By default a backend has a language of its own.
@@ -102,10 +102,19 @@ ENTRIES: dict[str, Entry] = {
             threads="process",
         ),
         Entry(
+            name="pytorch",
+            module="octavo.backends.pytorch",
+            packages=("torch",),
+            install=pip_lines("pytorch"),
+            suffixes=(".pt2",),
+            types=("torch", "octavo.backends.pytorch"),
+            title="PyTorch",
+        ),
+        Entry(
             name="reference",
             module="octavo.backends.reference",
             suffixes=(".refnet",),
-            types=("octavo",),
+            types=("octavo.backends.reference",),
             hidden=True,
         ),
     )
@@ -171,7 +180,8 @@ def title_of(name: str) -> str:
 def _claims(entry: Entry, source: object) -> bool:
     if isinstance(source, (str, Path)):
         return Path(source).suffix.lower() in entry.suffixes
-    return type(source).__module__.split(".")[0] in entry.types
+    module = type(source).__module__
+    return any(f"{module}.".startswith(f"{known}.") for known in entry.types)
 
 
 def find_backend(source: object, runtime: str | None = None) -> Backend:

@@ -9,7 +9,7 @@ from octavo.backends.base import Backend
 from octavo.backends.registry import ENTRIES, get_backend
 from octavo.testing import BackendContract, Network, Tolerances
 
-KNOWN = ("reference", "onnxruntime", "openvino")
+KNOWN = ("reference", "onnxruntime", "openvino", "pytorch")
 SELECTED = os.environ.get("OCTAVO_TEST_BACKENDS", ",".join(KNOWN)).split(",")
 
 if unknown := set(SELECTED) - set(KNOWN):
@@ -53,3 +53,19 @@ class TestOpenVino(BackendContract):
         from octavo.backends.onnxruntime.testing import source
 
         return source(network)
+
+
+@selected("pytorch")
+class TestPyTorch(BackendContract):
+    def backend(self) -> Backend:
+        return get_backend("pytorch")
+
+    def source(self, network: Network, folder: Path) -> object:
+        from octavo.backends.pytorch.testing import source
+
+        return source(network)
+
+    def tensor(self, network: Network, name: str) -> str:
+        from octavo.backends.pytorch.testing import tensor
+
+        return tensor(network, name)

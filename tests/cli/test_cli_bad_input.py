@@ -234,7 +234,7 @@ def test_a_malformed_shape(octavo, place, command, shape):
 def test_test_only_files_are_not_proposed(octavo, place):
     code, _, err = octavo("explain", place / "cal.npz")
     assert code == ExitCode.BAD_INPUT
-    assert "a model file (.onnx)" in err and "the folder of an artifact" in err
+    assert "a model file (.onnx, .pt2)" in err and "the folder of an artifact" in err
 
 
 @pytest.mark.parametrize("command", ["quantize", "benchmark", "compare"])
