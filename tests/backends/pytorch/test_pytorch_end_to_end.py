@@ -76,7 +76,7 @@ def test_the_command_line_reads_exported_programs(module, labels, tmp_path):
         assert answer.returncode == 0, answer.stderr
         return json.loads(answer.stdout)
 
-    executed = {group["executed"] for group in ask("explain", "int8")["groups"]}
+    executed = {group["executed"] for group in ask("explain", "int8")["rows"]}
     assert executed <= {"int8", "fp32"}
     assert "int8" in executed or done.returncode == ExitCode.NOT_FASTER
     rows = ask("compare", "net.pt2", "int8", "--data", "data.npz", "--samples", "4")["rows"]
